@@ -1,0 +1,79 @@
+package source
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Env is what readers of one run share: the user's options and what some
+// inputs told about others. It is safe for concurrent use.
+type Env struct {
+	// Zone is assumed for stamps that carry none; nil means UTC.
+	Zone *time.Location
+	// Reference is an instant near the evidence, to guess the year of stamps
+	// that carry none; zero means that such stamps stay without a time.
+	Reference time.Time
+	// IDHeaders are further headers that identify requests, lower case.
+	IDHeaders []string
+
+	zoneless atomic.Bool
+	mu       sync.Mutex
+	hints    map[string][]string
+}
+
+// Hint leaves a text for other readers of the same technology: the log
+// formats found in a configuration, for one. Only documents with
+// [Format.Config] may call it, since they are read first.
+func (e *Env) Hint(key, value string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.hints == nil {
+		e.hints = map[string][]string{}
+	}
+	for _, v := range e.hints[key] {
+		if v == value {
+			return
+		}
+	}
+	e.hints[key] = append(e.hints[key], value)
+}
+
+// Hints returns what was left under key, in order.
+func (e *Env) Hints(key string) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.hints[key]
+}
+
+// Local makes an instant of a stamp that names no zone, and remembers that one
+// was assumed.
+func (e *Env) Local(year int, month time.Month, day, hour, min, sec, nsec int) time.Time {
+	if !e.zoneless.Load() {
+		e.zoneless.Store(true)
+	}
+	loc := e.Zone
+	if loc == nil {
+		loc = time.UTC
+	}
+	return time.Date(year, month, day, hour, min, sec, nsec, loc).UTC()
+}
+
+// Yearless makes an instant of a stamp that names neither year nor zone: the
+// one nearest to Reference. It is zero if there is no reference.
+func (e *Env) Yearless(month time.Month, day, hour, min, sec, nsec int) time.Time {
+	if e.Reference.IsZero() {
+		return time.Time{}
+	}
+	best := time.Time{}
+	for y := e.Reference.Year() - 1; y <= e.Reference.Year()+1; y++ {
+		t := e.Local(y, month, day, hour, min, sec, nsec)
+		if best.IsZero() || t.Sub(e.Reference).Abs() < best.Sub(e.Reference).Abs() {
+			best = t
+		}
+	}
+	return best
+}
+
+// AssumedZone reports whether any stamp without a zone was read.
+func (e *Env) AssumedZone() bool { return e.zoneless.Load() }
