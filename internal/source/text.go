@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"culprit/internal/fact"
@@ -189,3 +190,5 @@ func RequestLine(b []byte) (method, target, proto []byte, ok bool) {
 	}
 	return method, rest, nil, true
 }
+
+func cloneString(s string) string { return strings.Clone(s) }

@@ -1,0 +1,20 @@
+// Package all lists every technology whose evidence can be read. A new one is
+// one line in [Formats], and, if it wraps other texts, one in [Wrappers].
+package all
+
+import (
+	"slices"
+
+	"culprit/internal/source"
+)
+
+// Formats returns all formats, in the order in which equals are preferred: the
+// special before the general.
+func Formats() []source.Format {
+	return slices.Concat[[]source.Format]()
+}
+
+// Wrappers returns what may be wrapped around a line, the outermost first.
+func Wrappers() []source.Wrapper {
+	return slices.Concat[[]source.Wrapper]()
+}

@@ -1,0 +1,748 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"time"
+
+	"culprit/internal/fact"
+)
+
+// Options steer a [Feed]. The zero value reads everything.
+type Options struct {
+	// As names the format that inputs of lines are taken for; empty means that
+	// they are recognised.
+	As string
+	// All states every request whole instead of folding ordinary ones into
+	// samples: for `culprit facts` and tests, not for large logs.
+	All bool
+	// ShowSecrets leaves credentials in texts.
+	ShowSecrets bool
+	// Progress, if set, is told how many packed bytes were read since its
+	// last call.
+	Progress func(bytes int)
+}
+
+// Report says what became of one input.
+type Report struct {
+	Path   string
+	Format string // the one that read most; empty if none did
+	Tech   string
+	Lines  int
+	// Skipped lines are of a known format and unreadable; Unknown ones nobody
+	// recognised. First of each: number and text.
+	Skipped, Unknown           int
+	FirstSkipped, FirstUnknown Excerpt
+	Cut                        int // lines over MaxLine, read up to there
+	Err                        error
+	// Requests is how many requests its lines told of (not those of error
+	// logs); First and Last the instants between which it speaks.
+	Requests    int
+	First, Last time.Time
+	Backwards   int // lines whose stamp is over a minute before the one above
+}
+
+// Excerpt is a line with its number.
+type Excerpt struct {
+	N    int
+	Text string
+}
+
+// MaxDoc bounds an input that is read as a whole, in bytes: the pods of a
+// cluster of five thousand, as JSON.
+const MaxDoc = 256 << 20
+
+// Feed reads inputs and yields their facts, in the order of the inputs'
+// names. Configurations are read first. It returns a report on each input; an
+// error only for options that make no sense.
+func Feed(env *Env, formats []Format, wrappers []Wrapper, inputs []Input, opt Options, yield func(fact.Fact)) ([]Report, error) {
+	f := &feeder{env: env, formats: formats, wrappers: wrappers, opt: opt}
+	if opt.As != "" {
+		if f.as = f.format(opt.As); f.as == nil {
+			return nil, fmt.Errorf("no format %q: `culprit formats` lists them", opt.As)
+		}
+	}
+	// A stamp without a year is taken for the year that brings it nearest to
+	// the latest date at the front of any input, or, without one, to the time
+	// the newest input was written.
+	var latest, written time.Time
+	reports := make([]Report, len(inputs))
+	opened := make([]*opened, len(inputs))
+	for i, in := range inputs {
+		o := f.open(in)
+		latest = later(latest, lastDate(o.head))
+		written = later(written, in.Time)
+		if in.Path != "-" {
+			o.close() // read opens it again: ten thousand inputs are not held open
+		}
+		opened[i] = o
+		reports[i].Path = in.Path
+	}
+	if env.Reference.IsZero() {
+		if env.Reference = latest; latest.IsZero() {
+			env.Reference = written
+		}
+	}
+	found := make([][]fact.Fact, len(inputs))
+	for _, config := range []bool{true, false} {
+		for i, o := range opened {
+			if o.config() == config {
+				out := &sink{f: f, rep: &reports[i], tally: tallies{}}
+				f.read(o, out)
+				found[i] = out.end()
+				opened[i].close()
+			}
+		}
+	}
+	for i := range found {
+		for _, x := range found[i] {
+			yield(x)
+		}
+		found[i] = nil
+	}
+	return reports, nil
+}
+
+type feeder struct {
+	env      *Env
+	formats  []Format
+	wrappers []Wrapper
+	opt      Options
+	as       *Format
+}
+
+func (f *feeder) format(id string) *Format {
+	for i := range f.formats {
+		if f.formats[i].ID == id {
+			return &f.formats[i]
+		}
+	}
+	return nil
+}
+
+// opened is an input whose front was looked at.
+type opened struct {
+	in   Input
+	file io.Closer
+	r    *bufio.Reader
+	head []byte
+	doc  *Format // it is a document of this format
+	pin  *Format // nearly all of its first lines are of this format
+	err  error
+}
+
+func (o *opened) config() bool { return o.doc != nil && o.doc.Config }
+
+func (o *opened) close() {
+	if o.file != nil {
+		o.file.Close()
+	}
+	o.r, o.head, o.file = nil, nil, nil
+}
+
+// reopen begins to read the input, unpacked.
+func (o *opened) reopen(progress func(int)) error {
+	file, err := o.in.Open()
+	if err != nil {
+		return err
+	}
+	o.file = file
+	r, err := unpack(file, progress)
+	if err != nil {
+		return err
+	}
+	o.r = bufio.NewReaderSize(r, HeadSize)
+	return nil
+}
+
+// open looks at the front of an input and recognises documents.
+func (f *feeder) open(in Input) *opened {
+	o := &opened{in: in, err: in.Err}
+	if o.err != nil {
+		return o
+	}
+	if o.err = o.reopen(nil); o.err != nil {
+		return o
+	}
+	head, err := o.r.Peek(HeadSize)
+	o.head = head
+	if err != nil && !errors.Is(err, io.EOF) {
+		if len(o.head) == 0 {
+			o.err = err
+		}
+		return o
+	}
+	if isBinary(o.head) {
+		o.err = ErrBinary
+		return o
+	}
+	if f.as == nil || f.as.SniffDoc != nil {
+		best := No
+		for i := range f.formats {
+			x := &f.formats[i]
+			if x.SniffDoc == nil || f.as != nil && f.as != x {
+				continue
+			}
+			if c := x.SniffDoc(o.head, in.Path); c > best || x == f.as {
+				best, o.doc = c, x
+			}
+		}
+	}
+	if o.doc == nil {
+		o.pin = f.pin(o)
+	}
+	return o
+}
+
+// pinLines is how many lines at the front decide whether an input is of one
+// format throughout.
+const pinLines = 60
+
+// pin returns the format that recognises nine in ten of the first lines best,
+// nil where the input is mixed or wrapped.
+func (f *feeder) pin(o *opened) *Format {
+	if f.as != nil {
+		return f.as
+	}
+	score := map[*Format]int{}
+	lines := 0
+	rest := o.head
+	for lines < pinLines && len(rest) > 0 {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			if lines > 0 {
+				break
+			}
+			i = len(rest) - 1
+		}
+		text := trimEOL(rest[:i+1])
+		rest = rest[i+1:]
+		if len(text) == 0 {
+			continue
+		}
+		lines++
+		l := Line{Text: text, Path: o.in.Path, N: lines}
+		f.unwrap(&l)
+		if l.Wrapped {
+			return nil
+		}
+		if x, _ := f.best(&l, nil); x != nil {
+			score[x]++
+		}
+	}
+	for x, n := range score {
+		if lines > 1 && n*10 >= lines*9 {
+			return x
+		}
+	}
+	return nil
+}
+
+// unwrap takes wrappers off, at most four, one inside the other.
+func (f *feeder) unwrap(l *Line) {
+	for depth := 0; depth < 4; depth++ {
+		took := false
+		for i := range f.wrappers {
+			if f.wrappers[i].Unwrap(f.env, l) {
+				l.Wrapped, took = true, true
+				break
+			}
+		}
+		if !took {
+			return
+		}
+	}
+}
+
+// best returns the surest format for a line, leaving out those in not.
+func (f *feeder) best(l *Line, not map[*Format]bool) (*Format, Confidence) {
+	var best *Format
+	top := No
+	for i := range f.formats {
+		x := &f.formats[i]
+		if x.Sniff == nil || not[x] {
+			continue
+		}
+		if c := x.Sniff(l); c > top {
+			best, top = x, c
+		}
+	}
+	return best, top
+}
+
+// read reads one input into out.
+func (f *feeder) read(o *opened, out *sink) {
+	rep := out.rep
+	if o.err == nil && o.r == nil {
+		o.err = o.reopen(f.opt.Progress)
+	}
+	switch {
+	case o.err != nil:
+		rep.Err = o.err
+	case o.doc != nil:
+		f.readDoc(o, out)
+	default:
+		f.readLines(o, out)
+	}
+}
+
+func (f *feeder) readDoc(o *opened, out *sink) {
+	rep := out.rep
+	data, err := io.ReadAll(io.LimitReader(o.r, MaxDoc+1))
+	if len(data) > MaxDoc {
+		rep.Err = fmt.Errorf("read %s: larger than %d MiB", o.doc.Title, MaxDoc>>20)
+		return
+	}
+	if err != nil && len(data) == 0 {
+		rep.Err = err
+		return
+	}
+	rep.Lines = bytes.Count(data, []byte{'\n'})
+	if len(data) > 0 && data[len(data)-1] != '\n' {
+		rep.Lines++
+	}
+	out.format, out.line = o.doc, Line{Path: o.in.Path}
+	doc := &Doc{Path: o.in.Path, Data: data, Skip: func(n int, why string) { out.skip(n, why) }}
+	if e := o.doc.ReadDoc(f.env, doc, out); e != nil {
+		rep.Err = e
+		return
+	}
+	out.tally[o.doc] += max(rep.Lines, 1)
+	if err != nil {
+		rep.Err = fmt.Errorf("read to its end: %w", err)
+	}
+}
+
+func (f *feeder) readLines(o *opened, out *sink) {
+	rep := out.rep
+	if f.readFacts(o, out) {
+		return
+	}
+	lr := &lineReader{r: o.r}
+	m := &machine{f: f, out: out, readers: map[*Format]LineReader{}, pin: o.pin}
+	out.machine = m
+	for {
+		text, err := lr.next()
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				rep.Err = fmt.Errorf("read to its end: %w", err)
+			}
+			break
+		}
+		rep.Lines++
+		if len(text) == 0 && m.cur == nil {
+			continue
+		}
+		l := Line{Text: text, Path: o.in.Path, N: rep.Lines}
+		m.line(&l)
+		out.offset += int64(len(text)) + 1
+	}
+	rep.Cut = lr.cut
+	m.close()
+	if rep.Err != nil && rep.Lines > 0 && rep.Requests == 0 && len(out.facts) == 0 && len(out.tally) == 0 {
+		rep.Lines = 0
+	}
+}
+
+// readFacts reads an input that holds facts in their own encoding.
+func (f *feeder) readFacts(o *opened, out *sink) bool {
+	head, _ := o.r.Peek(HeadSize)
+	first, _, _ := bytes.Cut(head, []byte{'\n'})
+	if len(first) == 0 || first[0] != '{' || f.as != nil {
+		return false
+	}
+	if _, err := fact.DecodeLine(first); err != nil {
+		return false
+	}
+	out.rep.Format, out.rep.Tech = "facts", "culprit"
+	lr := &lineReader{r: o.r}
+	for {
+		text, err := lr.next()
+		if err != nil {
+			break
+		}
+		out.rep.Lines++
+		x, err := fact.DecodeLine(text)
+		if err != nil {
+			out.skip(out.rep.Lines, string(text[:min(len(text), 200)]))
+			continue
+		}
+		if r, ok := x.(*fact.Request); ok && !r.Partial {
+			out.rep.Requests += r.N()
+		}
+		out.cover(x.Head().Time)
+		out.facts = append(out.facts, x)
+	}
+	return true
+}
+
+// machine reads the lines of one input, whoever's they are.
+type machine struct {
+	f       *feeder
+	out     *sink
+	readers map[*Format]LineReader
+	order   []*Format
+	pin     *Format // tried first, before any wrapper
+	cur     *Format // read the line before
+}
+
+func (m *machine) reader(x *Format) LineReader {
+	r := m.readers[x]
+	if r == nil {
+		r = x.NewReader(m.f.env)
+		m.readers[x] = r
+		m.order = append(m.order, x)
+	}
+	return r
+}
+
+// line has one line read by the format that knows it.
+func (m *machine) line(l *Line) {
+	if m.pin != nil && m.offer(m.pin, l) {
+		return
+	}
+	raw := *l
+	m.f.unwrap(l)
+	if len(l.Text) == 0 && m.cur == nil {
+		return
+	}
+	if m.try(l) {
+		return
+	}
+	if l.Wrapped {
+		// What looked like a wrapper may have been the line's own.
+		if m.try(&raw) {
+			return
+		}
+		// The frame of a known logger around a text nobody knows is ordinary.
+		m.out.seen(l.Time)
+	}
+	m.out.unknown(&raw, l.Wrapped)
+}
+
+// try offers l to the format of the line before it, as a continuation, where
+// nobody claims it for sure; then to the others, the surest first.
+func (m *machine) try(l *Line) bool {
+	var not map[*Format]bool
+	for range 4 {
+		x, c := m.f.best(l, not)
+		if x == nil {
+			break
+		}
+		if c < Likely && m.cur != nil && m.cur != x && !not[m.cur] && m.offer(m.cur, l) {
+			return true
+		}
+		if m.offer(x, l) {
+			return true
+		}
+		if not == nil {
+			not = map[*Format]bool{}
+		}
+		not[x] = true
+	}
+	return m.cur != nil && !not[m.cur] && m.offer(m.cur, l)
+}
+
+// offer has x read l, and says whether x took it.
+func (m *machine) offer(x *Format, l *Line) bool {
+	if x.NewReader == nil {
+		return false
+	}
+	m.out.format, m.out.line = x, *l
+	switch m.reader(x).Line(l, m.out) {
+	case Mine:
+		m.out.tally[x]++
+	case Broken:
+		m.out.tally[x]++
+		m.out.skip(l.N, string(l.Text[:min(len(l.Text), 200)]))
+	default:
+		return false
+	}
+	m.cur = x
+	return true
+}
+
+func (m *machine) close() {
+	for _, x := range m.order {
+		m.out.format = x
+		m.readers[x].Close(m.out)
+	}
+}
+
+// sink collects what the readers of one input state.
+type sink struct {
+	f       *feeder
+	rep     *Report
+	machine *machine
+	format  *Format
+	line    Line
+	offset  int64
+	folds   map[*Format]*fold
+	parties map[*Format]fact.Party
+	order   []*Format
+	facts   []fact.Fact
+	tally   tallies
+	cov     map[*Format]*span
+	prev    time.Time
+	depth   int
+}
+
+type tallies map[*Format]int
+
+type span struct {
+	first, last time.Time
+	lines       int
+}
+
+// State implements [Sink].
+func (s *sink) State(x fact.Fact) {
+	h := x.Head()
+	s.fill(h)
+	s.seen(h.Time)
+	r, isRequest := x.(*fact.Request)
+	if !isRequest {
+		s.facts = append(s.facts, s.own(x))
+		return
+	}
+	if !r.Partial {
+		s.rep.Requests += r.N()
+	}
+	if s.f.opt.All {
+		s.facts = append(s.facts, s.own(x))
+		return
+	}
+	fo := s.folds[s.format]
+	if fo == nil {
+		if s.folds == nil {
+			s.folds, s.parties = map[*Format]*fold{}, map[*Format]fact.Party{}
+		}
+		fo = newFold()
+		s.folds[s.format] = fo
+		p := r.Party
+		p.PID, p.Address = 0, ""
+		c := fact.Event{Header: fact.Header{Party: p}}
+		s.parties[s.format] = c.Clone().Head().Party
+		s.order = append(s.order, s.format)
+	}
+	fo.add(r, s.offset, func() *fact.Request { return s.own(r).(*fact.Request) })
+}
+
+// own makes a copy of x that may be kept, with its origin and without secrets.
+func (s *sink) own(x fact.Fact) fact.Fact {
+	h := x.Head()
+	text := h.Origin.Text
+	if h.Origin.Line == 0 {
+		h.Origin.Line = s.line.N
+	}
+	if h.Origin.Path == "" {
+		h.Origin.Path = s.line.Path
+	}
+	if text == "" {
+		t := s.line.Text
+		h.Origin.Text = View(t[:min(len(t), fact.MaxText)])
+	}
+	c := x.Clone()
+	h.Origin = fact.Origin{Text: text} // as the reader left it, for it may use x again
+	if !s.f.opt.ShowSecrets {
+		redactFact(c)
+	}
+	return c
+}
+
+// fill adds to a fact what the line's wrapper knows.
+func (s *sink) fill(h *fact.Header) {
+	l := &s.line
+	if h.Time.IsZero() && !l.Time.IsZero() {
+		h.Time, h.Res = l.Time, l.Res
+	}
+	if h.Party.Host == "" {
+		h.Party.Host = l.Host
+	}
+	if h.Party.PID == 0 {
+		h.Party.PID = l.PID
+	}
+	if h.Party.Name == "" {
+		switch {
+		case l.Container != "":
+			h.Party.Name = l.Container
+		case l.Unit != "":
+			h.Party.Name = l.Unit
+		}
+	}
+}
+
+// Inner implements [Sink].
+func (s *sink) Inner(l *Line) {
+	if s.depth >= 4 || s.machine == nil && s.f == nil {
+		return
+	}
+	if s.machine == nil {
+		s.machine = &machine{f: s.f, out: s, readers: map[*Format]LineReader{}}
+	}
+	format, line, cur := s.format, s.line, s.machine.cur
+	s.depth++
+	inner := *l
+	if inner.Path == "" {
+		inner.Path = line.Path
+	}
+	if inner.N == 0 {
+		inner.N = line.N
+	}
+	pin := s.machine.pin
+	s.machine.pin = nil
+	s.machine.line(&inner)
+	s.machine.pin = pin
+	s.depth--
+	s.format, s.line, s.machine.cur = format, line, cur
+}
+
+// Seen implements [Sink].
+func (s *sink) Seen(t time.Time) { s.seen(t) }
+
+func (s *sink) seen(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	if !s.prev.IsZero() && s.prev.Sub(t) > time.Minute {
+		s.rep.Backwards++
+	}
+	s.prev = t
+	s.cover(t)
+	c := s.cov[s.format]
+	if c == nil {
+		if s.cov == nil {
+			s.cov = map[*Format]*span{}
+		}
+		c = &span{first: t, last: t}
+		s.cov[s.format] = c
+	}
+	c.lines++
+	if t.Before(c.first) {
+		c.first = t
+	}
+	if t.After(c.last) {
+		c.last = t
+	}
+}
+
+func (s *sink) cover(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	if s.rep.First.IsZero() || t.Before(s.rep.First) {
+		s.rep.First = t
+	}
+	if t.After(s.rep.Last) {
+		s.rep.Last = t
+	}
+}
+
+func (s *sink) skip(n int, text string) {
+	s.rep.Skipped++
+	if s.rep.FirstSkipped.N == 0 {
+		s.rep.FirstSkipped = Excerpt{n, s.excerpt(text)}
+	}
+}
+
+func (s *sink) unknown(l *Line, wrapped bool) {
+	if s.depth > 0 || wrapped {
+		return // a record's text or a logger's ordinary line: its frame was read
+	}
+	s.rep.Unknown++
+	if s.rep.FirstUnknown.N == 0 {
+		s.rep.FirstUnknown = Excerpt{l.N, s.excerpt(string(l.Text[:min(len(l.Text), 200)]))}
+	}
+}
+
+func (s *sink) excerpt(text string) string {
+	if !s.f.opt.ShowSecrets {
+		return Redact(text)
+	}
+	return text
+}
+
+// end returns the input's facts and completes its report.
+func (s *sink) end() []fact.Fact {
+	out := s.facts
+	for _, x := range s.order {
+		s.folds[x].end(s.rep.Path, s.parties[x], func(f fact.Fact) { out = append(out, f) })
+	}
+	covered := make([]*Format, 0, len(s.cov))
+	for x := range s.cov {
+		if x != nil {
+			covered = append(covered, x)
+		}
+	}
+	sort.Slice(covered, func(i, j int) bool { return covered[i].ID < covered[j].ID })
+	for _, x := range covered {
+		c := s.cov[x]
+		cov := &fact.Sample{Name: fact.SampleCoverage, Interval: fact.Lasting(c.last.Sub(c.first)), Count: c.lines, Value: float64(c.lines)}
+		cov.Time, cov.Party, cov.Origin.Path = c.last, fact.Party{Tech: x.Tech}, s.rep.Path
+		if p, ok := s.parties[x]; ok {
+			cov.Party = p
+		}
+		cov.Labels = map[string]string{"format": x.ID}
+		if fo := s.folds[x]; fo != nil && fo.lost > 0 {
+			cov.Labels["kept"] = "part"
+		}
+		out = append(out, cov)
+	}
+	if s.rep.Format == "" {
+		most := 0
+		for i := range s.f.formats {
+			x := &s.f.formats[i]
+			if n := s.tally[x]; n > most {
+				most, s.rep.Format, s.rep.Tech = n, x.ID, x.Tech
+			}
+		}
+	}
+	return out
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// lastDate finds the latest plausible date in a text.
+func lastDate(b []byte) time.Time {
+	var latest time.Time
+	for i := 0; i+10 <= len(b); i++ {
+		if b[i] != '2' || b[i+1] != '0' || i > 0 && b[i-1] >= '0' && b[i-1] <= '9' {
+			continue
+		}
+		y, ok := digits(b[i : i+4])
+		if !ok {
+			continue
+		}
+		var t time.Time
+		switch {
+		case (b[i+4] == '-' || b[i+4] == '/') && b[i+7] == b[i+4]:
+			mo, ok1 := digits(b[i+5 : i+7])
+			d, ok2 := digits(b[i+8 : i+10])
+			if ok1 && ok2 && mo >= 1 && mo <= 12 && d >= 1 && d <= 31 {
+				t = time.Date(y, time.Month(mo), d, 12, 0, 0, 0, time.UTC)
+			}
+		case i >= 7 && (b[i-1] == '/' || b[i-1] == '-') && b[i-5] == b[i-1]: // 02/Jan/2006
+			d, ok1 := digits(b[i-7 : i-5])
+			if mon := Month(b[i-4 : i-1]); ok1 && mon != 0 {
+				t = time.Date(y, mon, d, 12, 0, 0, 0, time.UTC)
+			}
+		case i >= 16 && b[i-1] == ' ': // Jan 02 15:04:05 2006
+			if mon := Month(b[i-16 : i-13]); mon != 0 {
+				d, _ := digits(bytes.TrimLeft(b[i-12:i-10], " "))
+				t = time.Date(y, mon, max(d, 1), 12, 0, 0, 0, time.UTC)
+			}
+		}
+		if y >= 2000 && y < 2100 && t.After(latest) {
+			latest = t
+		}
+	}
+	return latest
+}

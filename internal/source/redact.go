@@ -1,0 +1,46 @@
+package source
+
+import (
+	"regexp"
+
+	"culprit/internal/fact"
+)
+
+// secretShapes are the places where logs and configurations hold secrets; the
+// first group stays, the rest becomes [mask].
+var secretShapes = []*regexp.Regexp{
+	regexp.MustCompile(`(?i)((?:proxy-)?authorization"?\s*[:=]\s*"?(?:basic|bearer|token|digest|negotiate)?\s*)[^\s",;]+`),
+	regexp.MustCompile(`(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}`),
+	regexp.MustCompile(`(?i)((?:set-)?cookie"?\s*[:=]\s*"?)[^"\r\n]+`),
+	regexp.MustCompile(`(?i)([?&;\s"',{](?:access_token|id_token|refresh_token|auth_token|api_?key|apikey|client_secret|secret|passw(?:or)?d|pwd|token|session_?id|sid|signature|sig|x-amz-signature|x-amz-credential|x-api-key)"?\s*[=:]\s*"?)[^&\s"',;}]+`),
+	regexp.MustCompile(`(://[^/\s:@]*:)[^/\s@]+@`),
+}
+
+const mask = "[redacted]"
+
+// Redact takes secrets out of a text: credentials in headers, cookies, tokens
+// in queries, passwords in URLs.
+func Redact(s string) string {
+	for i, re := range secretShapes {
+		repl := "${1}" + mask
+		if i == len(secretShapes)-1 {
+			repl += "@"
+		}
+		s = re.ReplaceAllString(s, repl)
+	}
+	return s
+}
+
+// redactFact takes secrets out of what a fact tells.
+func redactFact(f fact.Fact) {
+	h := f.Head()
+	h.Origin.Text = Redact(h.Origin.Text)
+	switch f := f.(type) {
+	case *fact.Request:
+		f.Path, f.Detail = Redact(f.Path), Redact(f.Detail)
+	case *fact.Event:
+		f.Path, f.Detail = Redact(f.Path), Redact(f.Detail)
+	case *fact.Setting:
+		f.Text = Redact(f.Text)
+	}
+}
