@@ -196,6 +196,7 @@ const (
 	PortMapping       Knob = "port-mapping"        // [Text] "80->8080"
 	ErrorInterception Knob = "error-interception"  // [Text] gateway rewrites errors
 	TempDir           Knob = "temp-dir"            // [Text]
+	NodeClass         Knob = "node-class"          // host: [Text] "spot": its provider may take it away at short notice
 )
 
 // Names of values in Attrs that causes ask for.
@@ -204,8 +205,8 @@ const (
 	AttrVersion = "version"
 	// AttrScope is "cgroup" or "host" on OOMKilled.
 	AttrScope = "scope"
-	// AttrWhy is "timeout", "refused", "status", "reset" or "dns" on
-	// ProbeFailed.
+	// AttrWhy is "timeout", "refused", "status", "reset", "dns",
+	// "unreachable", "tls" or "exec" on ProbeFailed.
 	AttrWhy = "why"
 	// AttrPath is a file or directory name.
 	AttrPath = "path"
@@ -223,6 +224,11 @@ const (
 	AttrRetries = "retries"
 	// AttrTLS is a TLS alert, reason or certificate error.
 	AttrTLS = "tls"
+	// AttrOwner is the workload a pod or container belongs to,
+	// "Deployment/shop".
+	AttrOwner = "owner"
+	// AttrContainer is the container within the pod that Party names.
+	AttrContainer = "container"
 	// AttrJob is a job's schedule or command.
 	AttrJob = "job"
 )
