@@ -1,0 +1,362 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+var absence = []Scenario{
+	{
+		Name: "nginx-no-live-upstreams", Front: "nginx", Backend: "node",
+		Fault: "no-healthy-backend", Blame: Backend,
+		Doc: "Both applications are gone for six seconds. nginx finds both refusing, sets them aside for fail_timeout (10 s) and " +
+			"answers 502 `no live upstreams` without asking either, also for a while after they are back.",
+		Run: noLiveUpstreams,
+	},
+	{
+		Name: "haproxy-no-server", Front: "haproxy", Backend: "node",
+		Fault: "no-healthy-backend", Blame: Backend,
+		Doc: "Both servers are gone for 14 s. First connections are refused, then the health checks take both DOWN and HAProxy " +
+			"answers 503 with <NOSRV> until they are back UP.",
+		Played: "syslog.",
+		Run:    haproxyNoServer,
+	},
+	{
+		Name: "nginx-dns-failure", Front: "nginx", Backend: "node",
+		Fault: "dns-failure", Blame: DNS,
+		Doc: "nginx resolves the application's name at run time and keeps the answer for 5 s. The name server is silent for a while, " +
+			"later fails, later denies the name; requests end as 502 before any connection is made.",
+		Played: "the name server.",
+		Run:    dnsFailure,
+	},
+	{
+		Name: "apache-gunicorn-refused", Front: "apache2", Backend: "gunicorn",
+		Fault: "connect-refused", Also: []string{"rollout-no-drain"}, Blame: Backend,
+		Doc: "gunicorn is stopped and started again three seconds later. Apache finds it refusing once, disables the worker for 60 s " +
+			"(retry=60, the default), and answers 503 for a minute although the application is long back.",
+		Run: apacheRefused,
+	},
+	{
+		Name: "caddy-node-refused", Front: "caddy", Backend: "node",
+		Fault: "connect-refused", Blame: Backend,
+		Doc: "Four times the application is away for two seconds and nothing in its log says why; Caddy answers 502 `connect: " +
+			"connection refused`.",
+		Run: caddyRefused,
+	},
+	{
+		Name: "nginx-rolling-restart", Front: "nginx", Backend: "node",
+		Fault: "rollout-no-drain", Blame: Backend,
+		Doc: "Each deployment restarts two applications in turn. On SIGTERM the application exits at once: requests it was working on " +
+			"are cut. GETs are sent to the other one, POSTs end as 502.",
+		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
+		Run:    rollingRestart,
+	},
+}
+
+// pair is the upstream of two applications.
+const pair = `
+upstream shop {
+    server @app-1@;
+    server @app-2@;
+}
+`
+
+// startPair starts two applications.
+func startPair(ctx context.Context, st *Stage, routes string) ([]*Process, error) {
+	var both []*Process
+	for i := range 2 {
+		p, err := startNode(ctx, st, nodeApp{Name: fmt.Sprintf("app-%d", i+1), Host: 11 + i, Routes: routes})
+		if err != nil {
+			return nil, err
+		}
+		both = append(both, p)
+	}
+	return both, nil
+}
+
+// healthRoutes make the application answer health checks quickly.
+const healthRoutes = `
+  if (url.pathname === '/healthz') return { status: 200, body: { ok: true } };
+`
+
+// away kills what runs, waits, and starts both applications again.
+func away(ctx context.Context, st *Stage, both []*Process, routes string, d time.Duration) error {
+	for _, p := range both {
+		p.Kill()
+	}
+	if err := pause(ctx, d); err != nil {
+		return err
+	}
+	_, err := startPair(ctx, st, routes)
+	return err
+}
+
+// during runs f after a delay while traffic goes on, and waits for both.
+func during(ctx context.Context, after time.Duration, f func() error, traffic func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		if err := pause(ctx, after); err != nil {
+			done <- err
+			return
+		}
+		done <- f()
+	}()
+	if err := traffic(); err != nil {
+		return err
+	}
+	return <-done
+}
+
+func noLiveUpstreams(ctx context.Context, st *Stage) error {
+	both, err := startPair(ctx, st, "")
+	if err != nil {
+		return err
+	}
+	if _, err := startNginx(ctx, st, nginx{HTTP: pair, Location: proxyHeaders + "proxy_pass http://shop;\n"}); err != nil {
+		return err
+	}
+	return during(ctx, 41*time.Second,
+		func() error { return away(ctx, st, both, "", 6*time.Second) },
+		func() error { return st.traffic.Run(ctx, 105*time.Second, 7, shop) })
+}
+
+func haproxyNoServer(ctx context.Context, st *Stage) error {
+	both, err := startPair(ctx, st, healthRoutes)
+	if err != nil {
+		return err
+	}
+	_, err = startHAProxy(ctx, st, "timeout server 30s\n", `balance roundrobin
+option httpchk GET /healthz
+default-server check inter 2s fall 2 rise 2
+server app1 @app-1@
+server app2 @app-2@
+`)
+	if err != nil {
+		return err
+	}
+	return during(ctx, 45*time.Second,
+		func() error { return away(ctx, st, both, healthRoutes, 14*time.Second) },
+		func() error { return st.traffic.Run(ctx, 110*time.Second, 8, shop) })
+}
+
+func dnsFailure(ctx context.Context, st *Stage) error {
+	if _, err := startNode(ctx, st, nodeApp{Host: 11}); err != nil {
+		return err
+	}
+	names, err := NewNameServer(st.subnet+"53:0", map[string]string{"shop.internal.": st.subnet + "11"})
+	if err != nil {
+		return err
+	}
+	st.onClose(func() { names.Close() })
+	st.Set("dns", names.Addr())
+	_, err = startNginx(ctx, st, nginx{
+		HTTP: "resolver @dns@ valid=5s ipv6=off;\nresolver_timeout 3s;\n",
+		Location: proxyHeaders + `set $backend shop.internal;
+proxy_pass http://$backend:3000;
+`})
+	if err != nil {
+		return err
+	}
+	sick := func() error {
+		for _, phase := range []struct {
+			answer Answer
+			d      time.Duration
+		}{{Silence, 12 * time.Second}, {Address, 20 * time.Second}, {ServerFailure, 8 * time.Second}, {Address, 20 * time.Second}, {NoSuchName, 8 * time.Second}} {
+			names.Set(phase.answer)
+			if err := pause(ctx, phase.d); err != nil {
+				return err
+			}
+		}
+		names.Set(Address)
+		return nil
+	}
+	return during(ctx, 25*time.Second, sick, func() error { return st.traffic.Run(ctx, 110*time.Second, 7, shop) })
+}
+
+const apacheConfig = `ServerRoot @dir@
+DefaultRuntimeDir @dir@
+PidFile @dir@/apache2.pid
+Mutex file:@dir@ default
+ServerName shop.example
+Listen @front@
+
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
+LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
+
+LogLevel warn
+ErrorLog @dir@/error.log
+LogFormat "%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\" %D" timed
+CustomLog @dir@/access.log timed
+
+ProxyPreserveHost On
+ProxyPass / http://@app@/
+ProxyPassReverse / http://@app@/
+`
+
+func apacheRefused(ctx context.Context, st *Stage) error {
+	const config = `bind = "@app@"
+workers = 3
+accesslog = "@dir@/gunicorn-access.log"
+errorlog = "@dir@/gunicorn.log"
+`
+	app, err := startGunicorn(ctx, st, config)
+	if err != nil {
+		return err
+	}
+	addr, err := st.Addr("front", 1, frontPort)
+	if err != nil {
+		return err
+	}
+	if err := st.Write("apache2.conf", apacheConfig); err != nil {
+		return err
+	}
+	st.Keep("access.log", "error.log")
+	if _, err := st.Start(Command{Program: "apache2", Args: []string{"-DFOREGROUND", "-f", "@dir@/apache2.conf"}}); err != nil {
+		return err
+	}
+	st.traffic.URL = "http://" + addr
+	if err := waitListening(ctx, "tcp", addr); err != nil {
+		return err
+	}
+	restart := func() error {
+		app.Stop()
+		if err := pause(ctx, 3*time.Second); err != nil {
+			return err
+		}
+		_, err := restartGunicorn(ctx, st, st.Word("app"))
+		return err
+	}
+	return during(ctx, 80*time.Second, restart, func() error { return st.traffic.Run(ctx, 210*time.Second, 3.5, shop) })
+}
+
+const caddyFile = `{
+	admin off
+	auto_https off
+	persist_config off
+	log {
+		output file @dir@/caddy.log
+		format json
+	}
+}
+
+http://@front@ {
+	bind @host@
+	log {
+		output file @dir@/access.log
+		format filter {
+			wrap json
+			fields {
+				request>headers delete
+				resp_headers delete
+			}
+		}
+	}
+	reverse_proxy @app@
+}
+`
+
+func caddyRefused(ctx context.Context, st *Stage) error {
+	app, err := startNode(ctx, st, nodeApp{Host: 11})
+	if err != nil {
+		return err
+	}
+	addr, err := st.Addr("front", 1, frontPort)
+	if err != nil {
+		return err
+	}
+	st.Set("host", st.subnet+"1")
+	if err := st.Write("Caddyfile", caddyFile); err != nil {
+		return err
+	}
+	st.Keep("access.log", "caddy.log")
+	if _, err := st.Start(Command{Program: "caddy", Args: []string{"run", "--adapter", "caddyfile", "--config", "@dir@/Caddyfile"}, Stderr: io.Discard}); err != nil {
+		return err
+	}
+	st.traffic.URL = "http://" + addr
+	if err := waitListening(ctx, "tcp", addr); err != nil {
+		return err
+	}
+	gone := func() error {
+		for _, d := range []time.Duration{17, 23, 14, 19} {
+			app.Kill()
+			if err := pause(ctx, 2*time.Second); err != nil {
+				return err
+			}
+			if app, err = startNode(ctx, st, nodeApp{Host: 11}); err != nil {
+				return err
+			}
+			if err := pause(ctx, d*time.Second); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return during(ctx, 16*time.Second, gone, func() error { return st.traffic.Run(ctx, 105*time.Second, 5, shop) })
+}
+
+const hastyExit = `
+process.on('SIGTERM', () => {
+  log({ level: 'info', msg: 'SIGTERM received, exiting' });
+  process.exit(0);
+});
+`
+
+// orderRoutes make orders take long enough to be in flight at a restart.
+const orderRoutes = `
+  if (req.method === 'POST') await sleep(200 + Math.random() * 600);
+`
+
+func rollingRestart(ctx context.Context, st *Stage) error {
+	journal, err := st.Journal("journal.log", "app1")
+	if err != nil {
+		return err
+	}
+	deploy, err := st.create("deploy.log")
+	if err != nil {
+		return err
+	}
+	var units []*Supervisor
+	for i := range 2 {
+		app := nodeApp{Name: fmt.Sprintf("app-%d", i+1), Host: 11 + i, Routes: orderRoutes, Listen: hastyExit}
+		s, err := superviseNode(ctx, st, app, Unit{Name: fmt.Sprintf("shop-%d", i+1), Restart: 2 * time.Second}, journal)
+		if err != nil {
+			return err
+		}
+		units = append(units, s)
+	}
+	if _, err := startNginx(ctx, st, nginx{HTTP: pair, Location: proxyHeaders + "proxy_pass http://shop;\n", Format: "json"}); err != nil {
+		return err
+	}
+	deployment := func(release int) error {
+		stamp := func() string { return time.Now().UTC().Format(time.RFC3339) }
+		fmt.Fprintf(deploy, "%s deploy release-%d: begin\n", stamp(), release)
+		for i, u := range units {
+			fmt.Fprintf(deploy, "%s deploy release-%d: restart shop-%d\n", stamp(), release, i+1)
+			if err := u.Restart(); err != nil {
+				return err
+			}
+			if err := pause(ctx, 4*time.Second); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintf(deploy, "%s deploy release-%d: done\n", stamp(), release)
+		return nil
+	}
+	rollout := func() error {
+		for release := range 4 {
+			if err := deployment(118 + release); err != nil {
+				return err
+			}
+			if err := pause(ctx, 14*time.Second); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	busy := with(Route{Method: "POST", Path: "/api/orders", Weight: 20, Body: `{"payment":"card"}`})
+	return during(ctx, 18*time.Second, rollout, func() error { return st.traffic.Run(ctx, 115*time.Second, 8, busy) })
+}

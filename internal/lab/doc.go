@@ -1,0 +1,20 @@
+// Package lab makes faults with real servers and keeps what a user would have
+// had in hand afterwards: access logs, error logs, the application's own log,
+// configurations and the few lines of source that matter.
+//
+// A Scenario is a value: what stands in front, what stands behind, the one
+// fault, and a function that brings the servers up, sends some hundred healthy
+// requests through them and lets the fault happen to a few. Record runs one and
+// writes its evidence to a folder; `go run ./examples/record` does so for all.
+//
+// What is real: every server named in Front and Backend is the Debian package
+// of that name, started on loopback addresses in a temporary directory, and
+// every line of evidence was written by it, by the application or by the
+// kernel. What is played, each time named in the scenario's Played: the
+// distance between two hosts (Relay), a name server (NameServer), the Google
+// load balancer (edge), syslog's and systemd's own lines (syslogSink,
+// Supervisor), written when and because the thing they tell of really happened.
+//
+// In collected files the temporary directory is rewritten to Home; nothing else
+// is changed.
+package lab

@@ -1,0 +1,166 @@
+package lab
+
+import (
+	"context"
+	"strings"
+	"syscall"
+)
+
+// frontPort is the port that proxies are wanted on.
+const frontPort = 8080
+
+// An nginx is what differs between the nginx configurations of the scenarios;
+// the rest is in nginxText.
+type nginx struct {
+	Main     string // main context
+	HTTP     string // http context: upstreams, resolver
+	Location string // location /
+	Level    string // of the error log; "warn" if empty
+	Format   string // of the access log: "timed" if empty, or "json", "combined"
+	Cred     *syscall.Credential
+}
+
+const nginxText = `@main@worker_processes 1;
+pid @dir@/nginx.pid;
+error_log @dir@/error.log @level@;
+
+events {
+    worker_connections 512;
+}
+
+http {
+@format@    access_log @dir@/access.log @name@;
+
+    client_body_temp_path @dir@/tmp/body;
+    proxy_temp_path       @dir@/tmp/proxy;
+    fastcgi_temp_path     @dir@/tmp/fastcgi;
+    uwsgi_temp_path       @dir@/tmp/uwsgi;
+    scgi_temp_path        @dir@/tmp/scgi;
+
+@http@
+    server {
+        listen @front@;
+        server_name shop.example;
+
+        location / {
+@location@
+        }
+    }
+}
+`
+
+var nginxFormats = map[string]string{
+	"combined": "",
+	"timed": `    log_format timed '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
+                     '"$http_referer" "$http_user_agent" rt=$request_time ua="$upstream_addr" us="$upstream_status" '
+                     'uct="$upstream_connect_time" uht="$upstream_header_time" urt="$upstream_response_time" id=$request_id';
+`,
+	"json": `    log_format json escape=json '{"time":"$time_iso8601","remote_addr":"$remote_addr","method":"$request_method",'
+                    '"uri":"$request_uri","status":$status,"bytes":$body_bytes_sent,"request_time":$request_time,'
+                    '"upstream_addr":"$upstream_addr","upstream_status":"$upstream_status",'
+                    '"upstream_connect_time":"$upstream_connect_time","upstream_header_time":"$upstream_header_time",'
+                    '"upstream_response_time":"$upstream_response_time","request_id":"$request_id"}';
+`,
+}
+
+// proxyHeaders go into every location that speaks HTTP to its backend.
+const proxyHeaders = `proxy_set_header Host $host;
+proxy_set_header X-Request-ID $request_id;
+`
+
+func startNginx(ctx context.Context, st *Stage, n nginx) (*Process, error) {
+	addr, err := st.Addr("front", 1, frontPort)
+	if err != nil {
+		return nil, err
+	}
+	level, format := n.Level, n.Format
+	if level == "" {
+		level = "warn"
+	}
+	if format == "" {
+		format = "timed"
+	}
+	text := strings.NewReplacer(
+		"@main@", n.Main, "@level@", level, "@format@", nginxFormats[format], "@name@", format,
+		"@http@\n", spaced(indent(n.HTTP, 4)), "@location@\n", indent(n.Location, 12),
+	).Replace(nginxText)
+	if err := st.Write("nginx.conf", text); err != nil {
+		return nil, err
+	}
+	if err := st.mkdir("tmp"); err != nil {
+		return nil, err
+	}
+	st.Keep("access.log", "error.log")
+	p, err := st.Start(Command{Program: "nginx", Args: []string{"-e", "@dir@/error.log", "-p", "@dir@", "-c", "@dir@/nginx.conf", "-g", "daemon off;"}, Cred: n.Cred})
+	if err != nil {
+		return nil, err
+	}
+	st.traffic.URL = "http://" + addr
+	return p, waitListening(ctx, "tcp", addr)
+}
+
+// spaced puts an empty line after text that is not empty.
+func spaced(text string) string {
+	if text == "" {
+		return ""
+	}
+	return text + "\n"
+}
+
+// indent puts n spaces before each line that is not empty.
+func indent(text string, n int) string {
+	var b strings.Builder
+	if text == "" {
+		return ""
+	}
+	for line := range strings.Lines(strings.Trim(text, "\n") + "\n") {
+		if line != "\n" {
+			b.WriteString(strings.Repeat(" ", n))
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+const haproxyText = `global
+    log @dir@/log local0
+    maxconn 2000
+    nbthread 1
+
+defaults
+    mode http
+    log global
+    option httplog
+    option dontlognull
+    timeout connect 3s
+    timeout client 30s
+@defaults@
+frontend www
+    bind @front@
+    capture request header X-Request-ID len 32
+    default_backend shop
+
+backend shop
+@backend@`
+
+// startHAProxy starts HAProxy, its log going to a syslog that writes
+// haproxy.log.
+func startHAProxy(ctx context.Context, st *Stage, defaults, backend string) (*Process, error) {
+	addr, err := st.Addr("front", 1, frontPort)
+	if err != nil {
+		return nil, err
+	}
+	if err := startSyslog(st, "log", "haproxy.log", "lb1"); err != nil {
+		return nil, err
+	}
+	text := strings.NewReplacer("@defaults@\n", spaced(indent(defaults, 4)), "@backend@", indent(backend, 4)).Replace(haproxyText)
+	if err := st.Write("haproxy.cfg", text); err != nil {
+		return nil, err
+	}
+	p, err := st.Start(Command{Program: "haproxy", Args: []string{"-db", "-f", "@dir@/haproxy.cfg"}})
+	if err != nil {
+		return nil, err
+	}
+	st.traffic.URL = "http://" + addr
+	return p, waitListening(ctx, "tcp", addr)
+}

@@ -1,0 +1,58 @@
+package lab
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const indexHead = `# Examples
+
+Evidence of real faults, as a user would have it in hand. Each folder was recorded by
+` + "`go run ./examples/record NAME`" + ` from real servers (the Debian packages of nginx, HAProxy, Apache,
+Caddy, Varnish, Node, gunicorn, php-fpm and others) under light traffic; ` + "`internal/lab`" + ` holds the scenarios.
+Client, proxy and application have addresses of their own in 127.0.0.0/8. The directory the servers
+ran in reads ` + "`" + Home + "`" + ` here; nothing else was edited.
+
+` + "`" + ExpectedFile + "`" + ` in each folder is the truth about it and no evidence: the cause's id, who is to blame, whether it
+is a control in which the infrastructure is healthy, and what the clients counted: requests, failures
+(answered 5xx or not at all), requests given up by the client.
+
+`
+
+// WriteIndex writes README.md in the folder of examples: what happened in each
+// recorded one, and the truth.
+func WriteIndex(dir string) error {
+	var b strings.Builder
+	b.WriteString(indexHead)
+	b.WriteString("| example | cause | blame | requests | failed | aborted |\n|---|---|---|---|---|---|\n")
+	var told strings.Builder
+	for _, s := range Scenarios() {
+		text, err := os.ReadFile(filepath.Join(dir, s.Name, ExpectedFile))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var truth Expected
+		if err := json.Unmarshal(text, &truth); err != nil {
+			return fmt.Errorf("read %s of %s: %w", ExpectedFile, s.Name, err)
+		}
+		cause := truth.Cause
+		if cause == "" {
+			cause = "nothing failed"
+		}
+		fmt.Fprintf(&b, "| [%s](%s) | %s | %s | %d | %d | %d |\n", s.Name, s.Name, cause, truth.Blame, truth.Requests, truth.Failed, truth.Aborted)
+		fmt.Fprintf(&told, "\n## %s\n%s in front of %s. %s\n", s.Name, s.Front, s.Backend, s.Doc)
+		if s.Played != "" {
+			fmt.Fprintf(&told, "\nPlayed: %s\n", s.Played)
+		}
+	}
+	b.WriteString(told.String())
+	return os.WriteFile(filepath.Join(dir, "README.md"), []byte(b.String()), 0o644)
+}

@@ -1,0 +1,177 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	mrand "math/rand/v2"
+	"net"
+	"time"
+)
+
+var keepAlive = []Scenario{
+	{
+		Name: "nginx-node-keepalive-race", Front: "nginx", Backend: "node",
+		Fault: "keepalive-race", Blame: Backend,
+		Doc: "nginx keeps idle connections to Node for 60 s, Node closes them after about 6 s (it says 5). " +
+			"A request that crosses the close on the wire is lost: GETs are sent again and succeed, POSTs end as 502.",
+		Played: "the 40 ms between the two hosts (a user-space relay); the idle gaps are aimed at the close.",
+		Run:    nginxRace,
+	},
+	{
+		Name: "haproxy-node-keepalive-race", Front: "haproxy", Backend: "node",
+		Fault: "keepalive-race", Blame: Backend,
+		Doc: "HAProxy re-uses idle connections that Node closes after about 6 s. When a request crosses the close, HAProxy " +
+			"closes the client's connection without an answer and without a log line; only the load balancer in front reports a 502.",
+		Played: "the load balancer in front (a Go proxy that logs in the form of Google's), the 40 ms to Node (a relay), syslog; the idle gaps are aimed.",
+		Run:    haproxyRace,
+	},
+	{
+		Name: "gclb-node-keepalive-race", Front: "gclb", Backend: "node",
+		Fault: "keepalive-race", Blame: Backend,
+		Doc: "A load balancer keeps idle connections for 600 s, Node closes them after about 6 s. POSTs that cross the close end as " +
+			"502 backend_connection_closed_before_data_sent_to_client, GETs are tried again.",
+		Played: "the load balancer (a Go reverse proxy with a pool of 600 s that logs in the form of Google's), the 40 ms to Node (a relay); the idle gaps are aimed.",
+		Run:    edgeRace,
+	},
+}
+
+// wireDelay is one way between proxy and application in the races: two sites of
+// one region, and a window wide enough to be hit on purpose.
+const wireDelay = 40 * time.Millisecond
+
+// startFarNode starts Node behind a relay; @wire@ is the address that a proxy
+// connects to. It returns how long an idle connection lives as seen from there.
+func startFarNode(ctx context.Context, st *Stage) (time.Duration, error) {
+	if _, err := startNode(ctx, st, nodeApp{Host: 11}); err != nil {
+		return 0, err
+	}
+	wire, err := st.Addr("wire", 10, nodePort)
+	if err != nil {
+		return 0, err
+	}
+	relay, err := NewRelay(wire, st.Word("app"), wireDelay)
+	if err != nil {
+		return 0, err
+	}
+	st.onClose(func() { relay.Close() })
+	idle, err := measureIdle(ctx, wire)
+	st.logf("an idle connection lives %v", idle)
+	return idle, err
+}
+
+// maxIdle bounds the measurement of a server's idle timeout.
+const maxIdle = 30 * time.Second
+
+// measureIdle sends one request to addr and returns how long after the answer
+// the server closes the connection.
+func measureIdle(ctx context.Context, addr string) (time.Duration, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(maxIdle)); err != nil {
+		return 0, err
+	}
+	if _, err := io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: shop.example\r\n\r\n"); err != nil {
+		return 0, err
+	}
+	buf := make([]byte, 16<<10)
+	last := time.Now()
+	for {
+		_, err := c.Read(buf)
+		if errors.Is(err, io.EOF) {
+			return time.Since(last), nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("wait for the idle close of %s: %w", addr, err)
+		}
+		last = time.Now()
+	}
+}
+
+// raceRounds times there is traffic, a lull that ends about when the server
+// closes, and traffic again.
+const raceRounds = 14
+
+// edgeRate keeps the load balancer's long entries within what a repository
+// should hold.
+const edgeRate = 2.8 // requests a second
+
+// race sends ordinary traffic with lulls as long as the idle timeout. A request
+// races the close if it leaves less than one round trip before the close is
+// seen here.
+func race(ctx context.Context, st *Stage, idle time.Duration, rate float64) error {
+	rnd := mrand.New(mrand.NewPCG(3, 5))
+	ends := []Route{shop[0], shop[2], shop[4]}
+	begins := []Route{shop[0], shop[2], shop[5], shop[6]}
+	for i := range begins {
+		begins[i].Weight = 1
+	}
+	for range raceRounds {
+		if err := st.traffic.Run(ctx, 3*time.Second, rate, shop); err != nil {
+			return err
+		}
+		st.traffic.Burst(ctx, 4, ends)
+		window := 2 * wireDelay
+		early := time.Duration(rnd.Float64() * 1.2 * float64(window))
+		if err := pause(ctx, time.Until(st.traffic.LastEnd().Add(idle-early))); err != nil {
+			return err
+		}
+		st.traffic.Burst(ctx, 3+rnd.IntN(2), begins)
+	}
+	return st.traffic.Run(ctx, 5*time.Second, rate, shop)
+}
+
+func nginxRace(ctx context.Context, st *Stage) error {
+	idle, err := startFarNode(ctx, st)
+	if err != nil {
+		return err
+	}
+	_, err = startNginx(ctx, st, nginx{
+		HTTP: `
+upstream shop {
+    server @wire@;
+    keepalive 16;
+    keepalive_timeout 60s;
+}
+`,
+		Location: proxyHeaders + `proxy_pass http://shop;
+proxy_http_version 1.1;
+proxy_set_header Connection "";
+`})
+	if err != nil {
+		return err
+	}
+	return race(ctx, st, idle, 8)
+}
+
+func haproxyRace(ctx context.Context, st *Stage) error {
+	idle, err := startFarNode(ctx, st)
+	if err != nil {
+		return err
+	}
+	_, err = startHAProxy(ctx, st, "timeout server 30s\ntimeout http-keep-alive 620s\n",
+		"server app1 @wire@ maxconn 200 pool-purge-delay 60s\n")
+	if err != nil {
+		return err
+	}
+	if err := startEdge(ctx, st, st.Word("front")); err != nil {
+		return err
+	}
+	return race(ctx, st, idle, edgeRate)
+}
+
+func edgeRace(ctx context.Context, st *Stage) error {
+	idle, err := startFarNode(ctx, st)
+	if err != nil {
+		return err
+	}
+	if err := startEdge(ctx, st, st.Word("wire")); err != nil {
+		return err
+	}
+	return race(ctx, st, idle, edgeRate)
+}

@@ -1,0 +1,5 @@
+package lab
+
+var (
+	slowness, replies, permissions, controls []Scenario
+)

@@ -1,0 +1,120 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Who is to blame for a fault. None is for what is nobody's fault.
+const (
+	Backend = "backend"
+	Proxy   = "proxy"
+	DNS     = "dns"
+	Client  = "client"
+	None    = "none"
+)
+
+// A Scenario is one fault made with real servers.
+type Scenario struct {
+	Name    string   // folder of the evidence
+	Front   string   // the proxy, by its package's name
+	Backend string   // the application server
+	Fault   string   // id of the true cause; empty where nothing failed
+	Also    []string // ids that are no worse a name for it
+	Blame   string   // Backend, Proxy, DNS, Client or None
+	Control bool     // true where the infrastructure is healthy
+	Doc     string   // what happens and why, one paragraph
+	Played  string   // which parts are not the real thing; empty if none
+	Run     func(ctx context.Context, st *Stage) error
+}
+
+// Expected is the truth about a recording. It is written beside the evidence
+// as expected.json and is no evidence itself.
+type Expected struct {
+	Cause    string   `json:"cause"`
+	Also     []string `json:"also,omitempty"` // ids that are no worse a name for the same
+	Blame    string   `json:"blame"`
+	Control  bool     `json:"control"`
+	Requests int      `json:"requests"` // sent by the clients
+	Failed   int      `json:"failed"`   // answered 5xx or not at all, as the clients saw it
+	Aborted  int      `json:"aborted"`  // given up by the client
+}
+
+// ExpectedFile is the name of the file that holds an Expected.
+const ExpectedFile = "expected.json"
+
+// Scenarios returns all scenarios in the order in which they are recorded.
+func Scenarios() []Scenario {
+	var all []Scenario
+	for _, family := range [][]Scenario{
+		keepAlive, workerDeath, limits, absence, slowness, replies, permissions, controls,
+	} {
+		all = append(all, family...)
+	}
+	return all
+}
+
+// Find returns the scenario of that name.
+func Find(name string) (Scenario, bool) {
+	for _, s := range Scenarios() {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Scenario{}, false
+}
+
+// Record runs s and replaces the folder dir by its evidence. It fails with a
+// *MissingError if a server is not installed, and with an error that says so if
+// the fault did not show: then dir is left as it was.
+func Record(ctx context.Context, s Scenario, dir string, logf func(format string, args ...any)) (Expected, error) {
+	st, err := newStage(s.Name, logf)
+	if err != nil {
+		return Expected{}, err
+	}
+	defer st.close()
+	if err := s.Run(ctx, st); err != nil {
+		return Expected{}, fmt.Errorf("%s: %w\n%s", s.Name, err, st.lastWords())
+	}
+	st.stopAll()
+	tally := st.traffic.Tally()
+	truth := Expected{
+		Cause: s.Fault, Also: s.Also, Blame: s.Blame, Control: s.Control,
+		Requests: tally.Requests, Failed: tally.Failed, Aborted: tally.Aborted,
+	}
+	logf("%s: %v", s.Name, tally)
+	if err := plausible(s, truth); err != nil {
+		return truth, fmt.Errorf("%s: %w\n%s", s.Name, err, st.lastWords())
+	}
+	return truth, st.collect(dir, truth)
+}
+
+// maxFailedShare is the share of failures above which a fault is an outage and
+// no longer intermittent.
+const maxFailedShare = 0.35
+
+// plausible tells whether the recording shows an intermittent fault.
+func plausible(s Scenario, truth Expected) error {
+	switch {
+	case truth.Requests == 0:
+		return fmt.Errorf("no request was sent")
+	case s.Fault == "" && truth.Failed > 0:
+		return fmt.Errorf("%d of %d requests failed in a healthy control", truth.Failed, truth.Requests)
+	case s.Fault != "" && truth.Failed+truth.Aborted == 0:
+		return fmt.Errorf("the fault did not show in %d requests", truth.Requests)
+	case float64(truth.Failed) > maxFailedShare*float64(truth.Requests):
+		return fmt.Errorf("%d of %d requests failed: an outage, not an intermittent fault", truth.Failed, truth.Requests)
+	}
+	return nil
+}
+
+func writeExpected(dir string, truth Expected) error {
+	text, err := json.Marshal(truth)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, ExpectedFile), append(text, '\n'), 0o644)
+}

@@ -1,0 +1,146 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+var workerDeath = []Scenario{
+	{
+		Name: "nginx-gunicorn-worker-timeout", Front: "nginx", Backend: "gunicorn",
+		Fault: "worker-timeout-kill", Blame: Backend,
+		Doc: "The application calls a billing service without a time-out. When that hangs, gunicorn's arbiter kills the silent sync " +
+			"worker after its timeout of 10 s, and nginx reports 502, not 504.",
+		Played: "the billing service that hangs for one call in six.",
+		Run:    gunicornTimeout,
+	},
+	{
+		Name: "nginx-node-crash", Front: "nginx", Backend: "node",
+		Fault: "crash", Blame: Backend,
+		Doc: "An order with a coupon that is not known throws; nothing catches it and Node exits with status 1. Requests in flight are " +
+			"cut, those of the second until the restart are refused.",
+		Played: "systemd (restarts and its own lines in the journal).",
+		Run:    nodeCrash,
+	},
+	{
+		Name: "nginx-node-heap-oom", Front: "nginx", Backend: "node",
+		Fault: "oom-kill", Also: []string{"crash"}, Blame: Backend,
+		Doc: "Reports are cached for ever; the heap (limited to 64 MB) fills, V8 gives up with `JavaScript heap out of memory` and " +
+			"aborts. Restarted after a second, it begins anew. The kernel's out-of-memory killer has no part in it.",
+		Played: "systemd (restarts and its own lines in the journal).",
+		Run:    nodeHeap,
+	},
+}
+
+const gunicornConfig = `bind = "@app@"
+workers = 3
+timeout = 10
+accesslog = "@dir@/gunicorn-access.log"
+errorlog = "@dir@/gunicorn.log"
+access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(L)s %({x-request-id}i)s'
+`
+
+// plainProxy is the location of an nginx without a pool of connections.
+const plainProxy = proxyHeaders + "proxy_pass http://@app@;\n"
+
+func gunicornTimeout(ctx context.Context, st *Stage) error {
+	billing, err := startBilling(st)
+	if err != nil {
+		return err
+	}
+	if _, err := startGunicorn(ctx, st, gunicornConfig, "BILLING_URL=http://"+billing+"/invoices"); err != nil {
+		return err
+	}
+	if _, err := startNginx(ctx, st, nginx{Location: plainProxy}); err != nil {
+		return err
+	}
+	return st.traffic.Run(ctx, 110*time.Second, 7, with(Route{Method: "GET", Path: "/invoices/#", Weight: 5}))
+}
+
+// startBilling plays a service that answers at once, or, one call in six, never.
+func startBilling(st *Stage) (string, error) {
+	addr, err := st.Addr("billing", 30, 9000)
+	if err != nil {
+		return "", err
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	const stallEvery = 6
+	var calls atomic.Int64
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1)%stallEvery == 0 {
+			<-r.Context().Done()
+			return
+		}
+		json.NewEncoder(w).Encode([]int{2041, 2042}) // the client may be dead by now
+	})}
+	go server.Serve(l) // ends with Close
+	st.onClose(func() { server.Close() })
+	return addr, nil
+}
+
+const couponRoutes = `
+  if (req.method === 'POST' && url.pathname === '/api/orders') {
+    const order = JSON.parse(body);
+    await sleep(40 + Math.random() * 60);
+    const discount = order.coupon ? coupons.get(order.coupon).percent : 0;
+    return { status: 201, body: { id: Math.ceil(Math.random() * 1e6), discount } };
+  }
+`
+
+func nodeCrash(ctx context.Context, st *Stage) error {
+	journal, err := st.Journal("journal.log", "app1")
+	if err != nil {
+		return err
+	}
+	app := nodeApp{Host: 11, Setup: "const coupons = new Map([['SPRING5', { percent: 5 }], ['WELCOME', { percent: 10 }]]);", Routes: couponRoutes}
+	if _, err := superviseNode(ctx, st, app, Unit{Name: "shop", Restart: time.Second}, journal); err != nil {
+		return err
+	}
+	if _, err := startNginx(ctx, st, nginx{Location: plainProxy}); err != nil {
+		return err
+	}
+	known := with(
+		Route{Method: "POST", Path: "/api/orders", Weight: 6, Body: `{"payment":"card","coupon":"SPRING5"}`},
+		Route{Method: "POST", Path: "/api/orders", Weight: 3, Body: `{"payment":"invoice"}`},
+	)
+	unknown := []Route{{Method: "POST", Path: "/api/orders", Weight: 1, Body: `{"payment":"card","coupon":"SUMMER7"}`}}
+	for _, d := range []time.Duration{21, 17, 26, 13} {
+		if err := st.traffic.Run(ctx, d*time.Second, 8, known); err != nil {
+			return err
+		}
+		go st.traffic.Burst(ctx, 1, unknown)
+	}
+	return st.traffic.Run(ctx, 15*time.Second, 8, known)
+}
+
+const reportRoutes = `
+  if (url.pathname.startsWith('/api/reports/')) {
+    if (!reports.has(req.url)) {
+      reports.set(req.url, Array.from({ length: 20000 }, (_, n) => ({ day: n, sold: Math.random(), sku: 'A-' + n })));
+    }
+    return { status: 200, body: reports.get(req.url).slice(0, 10) };
+  }
+`
+
+func nodeHeap(ctx context.Context, st *Stage) error {
+	journal, err := st.Journal("journal.log", "app1")
+	if err != nil {
+		return err
+	}
+	app := nodeApp{Host: 11, Flags: []string{"--max-old-space-size=64"}, Setup: "const reports = new Map();", Routes: reportRoutes}
+	if _, err := superviseNode(ctx, st, app, Unit{Name: "shop", Restart: time.Second}, journal); err != nil {
+		return err
+	}
+	if _, err := startNginx(ctx, st, nginx{Location: plainProxy}); err != nil {
+		return err
+	}
+	mix := with(Route{Method: "GET", Path: "/api/reports/#", Weight: 12})
+	return st.traffic.Run(ctx, 110*time.Second, 8, mix)
+}
