@@ -51,3 +51,10 @@ func program(name string) (string, error) {
 	}
 	return "", &MissingError{Program: name, Package: packages[name]}
 }
+
+// A PrivilegeError says what the lab may not do.
+type PrivilegeError struct{ Why string }
+
+func (e *PrivilegeError) Error() string {
+	return fmt.Sprintf("must be root to %s; try: sudo", e.Why)
+}

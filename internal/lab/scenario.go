@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Who is to blame for a fault. None is for what is nobody's fault.
@@ -79,7 +80,11 @@ func Record(ctx context.Context, s Scenario, dir string, logf func(format string
 	if err := s.Run(ctx, st); err != nil {
 		return Expected{}, fmt.Errorf("%s: %w\n%s", s.Name, err, st.lastWords())
 	}
-	st.stopAll()
+	// The evidence is taken before the servers end: their last lines would tell
+	// of a shutdown that is not part of the story.
+	if err := pause(ctx, flushTime); err != nil {
+		return Expected{}, err
+	}
 	tally := st.traffic.Tally()
 	truth := Expected{
 		Cause: s.Fault, Also: s.Also, Blame: s.Blame, Control: s.Control,
@@ -91,6 +96,9 @@ func Record(ctx context.Context, s Scenario, dir string, logf func(format string
 	}
 	return truth, st.collect(dir, truth)
 }
+
+// flushTime is how long log readers may lag behind their servers.
+const flushTime = time.Second
 
 // maxFailedShare is the share of failures above which a fault is an outage and
 // no longer intermittent.

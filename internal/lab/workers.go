@@ -15,7 +15,7 @@ var workerDeath = []Scenario{
 		Fault: "worker-timeout-kill", Blame: Backend,
 		Doc: "The application calls a billing service without a time-out. When that hangs, gunicorn's arbiter kills the silent sync " +
 			"worker after its timeout of 10 s, and nginx reports 502, not 504.",
-		Played: "the billing service that hangs for one call in six.",
+		Played: "the billing service that hangs for one call in four.",
 		Run:    gunicornTimeout,
 	},
 	{
@@ -58,10 +58,10 @@ func gunicornTimeout(ctx context.Context, st *Stage) error {
 	if _, err := startNginx(ctx, st, nginx{Location: plainProxy}); err != nil {
 		return err
 	}
-	return st.traffic.Run(ctx, 110*time.Second, 7, with(Route{Method: "GET", Path: "/invoices/#", Weight: 5}))
+	return st.traffic.Run(ctx, 110*time.Second, 6, with(Route{Method: "GET", Path: "/invoices/#", Weight: 6}))
 }
 
-// startBilling plays a service that answers at once, or, one call in six, never.
+// startBilling plays a service that answers at once, or, one call in four, never.
 func startBilling(st *Stage) (string, error) {
 	addr, err := st.Addr("billing", 30, 9000)
 	if err != nil {
@@ -71,7 +71,7 @@ func startBilling(st *Stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	const stallEvery = 6
+	const stallEvery = 4
 	var calls atomic.Int64
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if calls.Add(1)%stallEvery == 0 {
@@ -95,6 +95,12 @@ const couponRoutes = `
 `
 
 func nodeCrash(ctx context.Context, st *Stage) error {
+	return crashOnCoupon(ctx, st, []time.Duration{21 * time.Second, 17 * time.Second, 26 * time.Second, 13 * time.Second, 15 * time.Second})
+}
+
+// crashOnCoupon sends traffic for each of the spans, and between two of them an
+// order that makes the application crash.
+func crashOnCoupon(ctx context.Context, st *Stage, spans []time.Duration) error {
 	journal, err := st.Journal("journal.log", "app1")
 	if err != nil {
 		return err
@@ -111,13 +117,15 @@ func nodeCrash(ctx context.Context, st *Stage) error {
 		Route{Method: "POST", Path: "/api/orders", Weight: 3, Body: `{"payment":"invoice"}`},
 	)
 	unknown := []Route{{Method: "POST", Path: "/api/orders", Weight: 1, Body: `{"payment":"card","coupon":"SUMMER7"}`}}
-	for _, d := range []time.Duration{21, 17, 26, 13} {
-		if err := st.traffic.Run(ctx, d*time.Second, 8, known); err != nil {
+	for i, d := range spans {
+		if i > 0 {
+			go st.traffic.Burst(ctx, 1, unknown)
+		}
+		if err := st.traffic.Run(ctx, d, 8, known); err != nil {
 			return err
 		}
-		go st.traffic.Burst(ctx, 1, unknown)
 	}
-	return st.traffic.Run(ctx, 15*time.Second, 8, known)
+	return nil
 }
 
 const reportRoutes = `

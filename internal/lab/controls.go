@@ -1,0 +1,70 @@
+package lab
+
+import (
+	"context"
+	"time"
+)
+
+var controls = []Scenario{
+	{
+		Name: "control-client-aborts", Front: "nginx", Backend: "node",
+		Fault: "client-abort", Blame: Client, Control: true,
+		Doc: "Some clients give up on a slow search after a fraction of a second; nginx logs 499. Nothing is wrong with proxy or application.",
+		Run: clientAborts,
+	},
+	{
+		Name: "control-app-502", Front: "nginx", Backend: "node",
+		Fault: "app-generated", Blame: Backend, Control: true,
+		Doc: "The application itself answers 502 or 503 to a few payments, because its provider declines or is in maintenance. nginx " +
+			"relays that; neither gateway nor network is at fault.",
+		Run: appAnswers,
+	},
+	{
+		Name: "control-healthy", Front: "nginx", Backend: "node",
+		Blame: None, Control: true,
+		Doc: "Nothing fails. The log is in nginx's combined format, without any field about the upstream.",
+		Run: healthy,
+	},
+}
+
+func clientAborts(ctx context.Context, st *Stage) error {
+	if _, err := startNode(ctx, st, nodeApp{Host: 11, Routes: searchRoutes}); err != nil {
+		return err
+	}
+	if _, err := startNginx(ctx, st, nginx{Location: plainProxy, Level: "info"}); err != nil {
+		return err
+	}
+	return st.traffic.Run(ctx, 80*time.Second, 8, with(
+		Route{Method: "GET", Path: "/api/search?q=#", Weight: 8},
+		Route{Method: "GET", Path: "/api/search?q=#", Weight: 4, Patience: 400 * time.Millisecond},
+		Route{Method: "POST", Path: "/api/search?q=#", Weight: 1, Body: `{"sort":"price"}`, Patience: 250 * time.Millisecond},
+	))
+}
+
+const paymentRoutes = `
+  if (url.pathname === '/api/payments') {
+    const dice = Math.random();
+    if (dice < 0.25) return { status: 502, body: { error: 'payment provider answered with an error', provider: 'acme-pay' } };
+    if (dice < 0.4) return { status: 503, headers: { 'Retry-After': '30' }, body: { error: 'payment provider in maintenance' } };
+  }
+`
+
+func appAnswers(ctx context.Context, st *Stage) error {
+	if _, err := startNode(ctx, st, nodeApp{Host: 11, Routes: paymentRoutes}); err != nil {
+		return err
+	}
+	if _, err := startNginx(ctx, st, nginx{Location: plainProxy}); err != nil {
+		return err
+	}
+	return st.traffic.Run(ctx, 80*time.Second, 8, with(Route{Method: "POST", Path: "/api/payments", Weight: 12, Body: `{"order":88,"amount":4200}`}))
+}
+
+func healthy(ctx context.Context, st *Stage) error {
+	if _, err := startNode(ctx, st, nodeApp{Host: 11}); err != nil {
+		return err
+	}
+	if _, err := startNginx(ctx, st, nginx{Location: plainProxy, Format: "combined"}); err != nil {
+		return err
+	}
+	return st.traffic.Run(ctx, 60*time.Second, 10, shop)
+}

@@ -1,0 +1,139 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// record runs a scenario and returns its evidence, or skips if a server that
+// it needs is not installed.
+func record(t *testing.T, s Scenario) map[string]string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts real servers")
+	}
+	dir := filepath.Join(t.TempDir(), s.Name)
+	_, err := Record(t.Context(), s, dir, t.Logf)
+	var missing *MissingError
+	if errors.As(err, &missing) {
+		t.Skip(missing)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	evidence := map[string]string{}
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		evidence[e.Name()] = string(text)
+	}
+	return evidence
+}
+
+func wantIn(t *testing.T, evidence map[string]string, file string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(evidence[file], part) {
+			t.Errorf("%s lacks %q:\n%s", file, part, evidence[file])
+		}
+	}
+}
+
+func TestCrashBehindNginxShows(t *testing.T) {
+	evidence := record(t, Scenario{Name: "quick-crash", Fault: "crash", Blame: Backend, Run: func(ctx context.Context, st *Stage) error {
+		return crashOnCoupon(ctx, st, []time.Duration{2 * time.Second, 3 * time.Second})
+	}})
+	wantIn(t, evidence, "access.log", `" 502 `, `us="201"`)
+	wantIn(t, evidence, "error.log", "upstream prematurely closed connection while reading response header from upstream")
+	wantIn(t, evidence, "journal.log", "TypeError: Cannot read properties of undefined", "Main process exited, code=exited, status=1/FAILURE", "restart counter is at 1")
+	wantIn(t, evidence, "nginx.conf", "pid "+Home+"/nginx.pid;")
+	wantIn(t, evidence, ExpectedFile, `"cause":"crash","blame":"backend","control":false`)
+	for name, text := range evidence {
+		if strings.Contains(text, os.TempDir()+"/lab-") {
+			t.Errorf("%s names the temporary directory", name)
+		}
+	}
+}
+
+func TestSlowBackendBehindHAProxyShows(t *testing.T) {
+	evidence := record(t, Scenario{Name: "quick-timeout", Fault: "response-timeout", Blame: Backend, Run: func(ctx context.Context, st *Stage) error {
+		if _, err := startNode(ctx, st, nodeApp{Host: 11, Routes: searchRoutes}); err != nil {
+			return err
+		}
+		if _, err := startHAProxy(ctx, st, "timeout server 200ms\n", "server app1 @app@\n"); err != nil {
+			return err
+		}
+		return st.traffic.Run(ctx, 2*time.Second, 20, with(Route{Method: "GET", Path: "/api/search?q=#", Weight: 10}))
+	}})
+	wantIn(t, evidence, "haproxy.log", " shop/app1 ", " 504 ", " sH-- ", " ---- ")
+	wantIn(t, evidence, "app.log", `"status":200`)
+}
+
+func TestHealthyControlMustNotFail(t *testing.T) {
+	err := plausible(Scenario{Control: true}, Expected{Requests: 100, Failed: 1})
+	if err == nil {
+		t.Error("a failure in a healthy control was accepted")
+	}
+	if err := plausible(Scenario{Fault: "crash"}, Expected{Requests: 100}); err == nil {
+		t.Error("a fault without a failure was accepted")
+	}
+	if err := plausible(Scenario{Fault: "crash"}, Expected{Requests: 100, Failed: 60}); err == nil {
+		t.Error("an outage was accepted as intermittent")
+	}
+	if err := plausible(Scenario{Fault: "crash"}, Expected{Requests: 100, Failed: 6}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestScenariosAreWhole(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range Scenarios() {
+		if seen[s.Name] {
+			t.Errorf("%s is listed twice", s.Name)
+		}
+		seen[s.Name] = true
+		if s.Front == "" || s.Backend == "" || s.Blame == "" || s.Doc == "" || s.Run == nil {
+			t.Errorf("%s is not whole", s.Name)
+		}
+		if s.Fault == "" && !s.Control {
+			t.Errorf("%s has no fault and is no control", s.Name)
+		}
+	}
+}
+
+func TestMissingProgramNamesItsPackage(t *testing.T) {
+	packages["no-such-server"] = "no-such-package"
+	defer delete(packages, "no-such-server")
+	_, err := program("no-such-server")
+	var missing *MissingError
+	if !errors.As(err, &missing) {
+		t.Fatalf("got %v, want a *MissingError", err)
+	}
+	if got, want := err.Error(), "no-such-server is not installed; try: apt-get install no-such-package"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestSyslogLine(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		if got := string(syslogLine([]byte(in), "lb1")); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	f("<134>Nov 21 14:30:00 haproxy[7]: a b\n", "Nov 21 14:30:00 lb1 haproxy[7]: a b\n")
+	f("<134>Nov  1 04:30:00 haproxy[7]: x", "Nov  1 04:30:00 lb1 haproxy[7]: x\n")
+	f("short", "short\n")
+	f("", "\n")
+}

@@ -1,5 +1,0 @@
-package lab
-
-var (
-	slowness, replies, permissions, controls []Scenario
-)

@@ -1,0 +1,171 @@
+package lab
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"syscall"
+	"time"
+)
+
+var replies = []Scenario{
+	{
+		Name: "nginx-header-too-big", Front: "nginx", Backend: "node",
+		Fault: "header-too-big", Blame: Proxy,
+		Doc: "At login the application puts all roles of the user in cookies. For most that is short; operators have 180 roles, the " +
+			"answer's header is longer than proxy_buffer_size (4 KB) and nginx answers 502.",
+		Run: headerTooBig,
+	},
+	{
+		Name: "nginx-tls-expired", Front: "nginx", Backend: "node",
+		Fault: "tls-handshake", Blame: Backend,
+		Doc: "nginx speaks TLS to the application and verifies its certificate, which expires in mid-traffic and is renewed twelve " +
+			"seconds later; meanwhile every handshake fails and nginx answers 502.",
+		Played: "the authority that issued the certificates.",
+		Run:    tlsExpired,
+	},
+}
+
+const loginRoutes = `
+  if (url.pathname === '/login') {
+    const { user } = JSON.parse(body);
+    const roles = rolesOf(user);
+    const half = Math.ceil(roles.length / 2);
+    return {
+      status: 200,
+      headers: { 'Set-Cookie': [cookie('roles_a', roles.slice(0, half)), cookie('roles_b', roles.slice(half))] },
+      body: { user },
+    };
+  }
+`
+
+const loginSetup = `
+const rolesOf = (user) => Array.from({ length: user.startsWith('ops-') ? 180 : 6 }, (_, n) => 'shop/stock-' + n + '/write');
+const cookie = (name, value) => name + '=' + Buffer.from(JSON.stringify(value)).toString('base64url') + '; Path=/; HttpOnly';
+`
+
+func headerTooBig(ctx context.Context, st *Stage) error {
+	if _, err := startNode(ctx, st, nodeApp{Host: 11, Setup: loginSetup, Routes: loginRoutes}); err != nil {
+		return err
+	}
+	if _, err := startNginx(ctx, st, nginx{Location: plainProxy}); err != nil {
+		return err
+	}
+	return st.traffic.Run(ctx, 90*time.Second, 8, with(
+		Route{Method: "POST", Path: "/login", Weight: 9, Body: `{"user":"anna","password":"x"}`},
+		Route{Method: "POST", Path: "/login", Weight: 3, Body: `{"user":"ops-lee","password":"x"}`},
+	))
+}
+
+const tlsOptions = `tls()`
+
+const tlsSetup = `const fs = require('fs');
+
+const tls = () => ({ key: fs.readFileSync('shop.key'), cert: fs.readFileSync('shop.crt') });
+`
+
+const tlsReload = `
+process.on('SIGHUP', () => {
+  server.setSecureContext(tls());
+  log({ level: 'info', msg: 'certificate reloaded' });
+});
+`
+
+// certLife is how long after its start the application's certificate expires.
+const certLife = 48 * time.Second
+
+func tlsExpired(ctx context.Context, st *Stage) error {
+	ca, err := newAuthority()
+	if err != nil {
+		return err
+	}
+	if err := st.WriteQuiet("ca.crt", ca.pem); err != nil {
+		return err
+	}
+	expiry := time.Now().Add(certLife)
+	if err := ca.issue(st, "shop", expiry); err != nil {
+		return err
+	}
+	node, err := startNode(ctx, st, nodeApp{Host: 11, TLS: tlsOptions, Setup: tlsSetup, Listen: tlsReload})
+	if err != nil {
+		return err
+	}
+	_, err = startNginx(ctx, st, nginx{Location: proxyHeaders + `proxy_pass https://@app@;
+proxy_ssl_name shop.internal;
+proxy_ssl_server_name on;
+proxy_ssl_verify on;
+proxy_ssl_trusted_certificate @dir@/ca.crt;
+proxy_ssl_session_reuse off;
+`})
+	if err != nil {
+		return err
+	}
+	renew := func() error {
+		if err := ca.issue(st, "shop", time.Now().Add(90*24*time.Hour)); err != nil {
+			return err
+		}
+		return node.Signal(syscall.SIGHUP)
+	}
+	return during(ctx, time.Until(expiry)+12*time.Second, renew, func() error { return st.traffic.Run(ctx, 100*time.Second, 7, shop) })
+}
+
+// An authority issues certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pem  string
+}
+
+func newAuthority() (*authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Shop internal CA"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(5, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	return &authority{cert: cert, key: key, pem: pemText("CERTIFICATE", der)}, err
+}
+
+// issue writes NAME.crt and NAME.key for NAME.internal; only the certificate is
+// public, and neither is evidence.
+func (ca *authority) issue(st *Stage, name string, until time.Time) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(until.Unix()), Subject: pkix.Name{CommonName: name + ".internal"},
+		DNSNames:  []string{name + ".internal"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
+	if err != nil {
+		return err
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := st.WriteQuiet(name+".key", pemText("PRIVATE KEY", raw)); err != nil {
+		return err
+	}
+	return st.WriteQuiet(name+".crt", pemText("CERTIFICATE", der))
+}
+
+func pemText(kind string, der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}
