@@ -6,15 +6,20 @@ import (
 	"slices"
 
 	"culprit/internal/source"
+	"culprit/internal/source/journal"
 )
 
 // Formats returns all formats, in the order in which equals are preferred: the
 // special before the general.
 func Formats() []source.Format {
-	return slices.Concat[[]source.Format]()
+	return slices.Concat[[]source.Format](
+		journal.Formats,
+	)
 }
 
 // Wrappers returns what may be wrapped around a line, the outermost first.
 func Wrappers() []source.Wrapper {
-	return slices.Concat[[]source.Wrapper]()
+	return slices.Concat[[]source.Wrapper](
+		journal.Wrappers,
+	)
 }
