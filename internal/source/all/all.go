@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"culprit/internal/source"
+	"culprit/internal/source/docker"
 	"culprit/internal/source/journal"
 )
 
@@ -13,6 +14,7 @@ import (
 // special before the general.
 func Formats() []source.Format {
 	return slices.Concat[[]source.Format](
+		docker.Formats,
 		journal.Formats,
 	)
 }
@@ -20,6 +22,7 @@ func Formats() []source.Format {
 // Wrappers returns what may be wrapped around a line, the outermost first.
 func Wrappers() []source.Wrapper {
 	return slices.Concat[[]source.Wrapper](
+		docker.Wrappers,
 		journal.Wrappers,
 	)
 }
