@@ -218,6 +218,9 @@ const (
 	AttrNamespace = "namespace"
 	// AttrDependency is what the application could not reach.
 	AttrDependency = "dependency"
+	// AttrProtocol is what the member is asked in, if not HTTP/1.x: "fastcgi",
+	// "uwsgi", "scgi", "grpc", "https", "h2".
+	AttrProtocol = "protocol"
 	// AttrQueue is how many requests waited before a Request, as a number.
 	AttrQueue = "queue"
 	// AttrRetries is how often a gateway tried to connect, as a number.

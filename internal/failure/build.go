@@ -1,0 +1,201 @@
+package failure
+
+import (
+	"slices"
+
+	"culprit/internal/fact"
+)
+
+// build makes a failure of the records of one request, the outermost first;
+// nil if it did not fail.
+func (w *World) build(g []*fact.Request, attached map[*fact.Request][]*fact.Request) *Failure {
+	outer := g[0]
+	f := &Failure{N: 1}
+	for _, r := range g {
+		f.Seen = append(f.Seen, r)
+		f.Seen = append(f.Seen, attached[r]...)
+		f.N = max(f.N, r.N())
+		for _, id := range r.IDs {
+			if !slices.Contains(f.IDs, id) {
+				f.IDs = append(f.IDs, id)
+			}
+		}
+	}
+	f.describe(outer)
+	inner := g[len(g)-1]
+	reporter := outer
+	// The innermost party that saw more than a relayed answer knows best.
+	for _, r := range slices.Backward(g) {
+		if m := ended(r, attached[r]); m != "" && m != fact.AppAnswered {
+			reporter = r
+			break
+		}
+		if r == inner && r.Ended == fact.AppAnswered {
+			reporter = r
+		}
+	}
+	f.Gateway = reporter.Party
+	f.mechanism(reporter, attached[reporter])
+	if !f.failed(outer) {
+		if !f.retried(outer, attached[outer]) {
+			return nil
+		}
+		f.Recovered = true
+	}
+	return f
+}
+
+// describe takes what the request was from the outermost record, and what that
+// does not know from the others.
+func (f *Failure) describe(outer *fact.Request) {
+	f.Time, f.Res, f.Status, f.Duration = outer.Time, outer.Res.Or(0), outer.Status, outer.Duration
+	for _, r := range f.Seen {
+		fill(&f.Method, r.Method)
+		fill(&f.Path, r.Path)
+		fill(&f.Host, r.Host)
+		fill(&f.Client, r.Client)
+		fill(&f.Upstream, r.Upstream)
+		if f.Time.IsZero() {
+			f.Time, f.Res = r.Time, r.Res.Or(0)
+		}
+		if !f.Duration.Known {
+			f.Duration = r.Duration
+		}
+	}
+}
+
+func fill(dst *string, s string) {
+	if *dst == "" {
+		*dst = s
+	}
+}
+
+// ended is how r ended by its own word or by its error log's, which is more
+// exact.
+func ended(r *fact.Request, lines []*fact.Request) fact.Mechanism {
+	m := r.Ended
+	for _, p := range lines {
+		if p.Ended != "" {
+			if m == "" || m == fact.GatewayFault || m == fact.AppAnswered || m == fact.ClosedBeforeReply || m == fact.ConnectTimedOut || m == fact.Refused {
+				m = p.Ended
+			}
+		}
+	}
+	if m == "" {
+		for _, a := range slices.Backward(r.Attempts) {
+			if a.Ended != "" {
+				return a.Ended
+			}
+		}
+	}
+	return m
+}
+
+// mechanism settles how the request ended from the record of who knows best.
+func (f *Failure) mechanism(r *fact.Request, lines []*fact.Request) {
+	f.Mechanism = ended(r, lines)
+	f.Phase, f.Errno, f.Code, f.Detail = r.Phase, r.Errno, r.Code, r.Detail
+	for _, p := range lines {
+		if p.Ended == f.Mechanism || f.Detail == "" {
+			if p.Phase != "" {
+				f.Phase = p.Phase
+			}
+			if p.Errno != 0 {
+				f.Errno = p.Errno
+			}
+			if p.Detail != "" {
+				f.Detail = p.Detail
+			}
+		}
+	}
+	f.Relayed = r.Writer == fact.WriterBackend || f.Mechanism == fact.AppAnswered
+	if f.Mechanism == "" && (r.Writer == fact.WriterBackend || r.Writer == fact.WriterUnknown && f.Status.Is(500)) {
+		f.Mechanism, f.Relayed = fact.AppAnswered, r.Writer == fact.WriterBackend
+	}
+	f.Try = lastFailed(r, lines)
+	f.Backend = fact.Party{Role: fact.RoleBackend, Address: f.Try.Address}
+	if f.Backend.Address == "" {
+		f.Backend.Name = r.Upstream
+	}
+}
+
+// lastFailed returns the try that failed last, completed from the error log.
+func lastFailed(r *fact.Request, lines []*fact.Request) fact.Attempt {
+	var t fact.Attempt
+	for _, a := range slices.Backward(r.Attempts) {
+		if a.Ended != "" || a.Status.Known && a.Status.N >= 500 || !a.Status.Known {
+			t = a
+			break
+		}
+	}
+	if t.Address == "" && len(r.Attempts) > 0 && t.Ended == "" {
+		t = r.Attempts[len(r.Attempts)-1]
+	}
+	for _, p := range lines {
+		for _, a := range p.Attempts {
+			fill(&t.Address, a.Address)
+			if t.Ended == "" {
+				t.Ended = a.Ended
+			}
+			if t.Errno == 0 {
+				t.Errno = a.Errno
+			}
+		}
+	}
+	return t
+}
+
+// failed reports whether the client was failed, as far as the outermost record
+// tells.
+func (f *Failure) failed(outer *fact.Request) bool {
+	switch {
+	case f.Mechanism == fact.ClientGone:
+		return true
+	case outer.Status.Known && outer.Status.N >= 500:
+		return true
+	case f.Mechanism == fact.CutMidReply, f.Mechanism == fact.EarlyReply && (!outer.Status.Known || outer.Status.N >= 500 || outer.Status.N <= 0):
+		return true
+	case outer.Status.Known && outer.Status.N > 0:
+		return false
+	}
+	return f.Mechanism != "" || outer.Status.Known
+}
+
+// retried reports whether a try failed although the request did not.
+func (f *Failure) retried(outer *fact.Request, lines []*fact.Request) bool {
+	if len(lines) > 0 && f.Mechanism != "" {
+		return true
+	}
+	for _, r := range f.Seen {
+		if len(r.Attempts) > 1 && failedTries(r) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// buildLoose makes a failure of error-log lines that have no access-log line.
+func (w *World) buildLoose(lines []*fact.Request, matched map[string]int, fulls []*fact.Request) *Failure {
+	first, last := lines[0], lines[len(lines)-1]
+	f := &Failure{N: 1, Seen: lines}
+	for _, p := range lines {
+		f.N = max(f.N, p.N())
+		for _, id := range p.IDs {
+			if !slices.Contains(f.IDs, id) {
+				f.IDs = append(f.IDs, id)
+			}
+		}
+	}
+	f.describe(last)
+	f.Gateway = first.Party
+	f.mechanism(last, lines)
+	if f.Mechanism == "" {
+		return nil
+	}
+	// Where the access log covers the instant and lists no failure, the try
+	// was made good. One that never matched may be another site's.
+	if !f.Time.IsZero() && f.Idempotent() && f.Mechanism != fact.ClientGone && matched[last.Party.Tech] > 0 && w.LoggedBy(last.Party.Tech, f.Time) {
+		f.Recovered = true
+	}
+	return f
+}

@@ -1,0 +1,233 @@
+package failure
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"culprit/internal/fact"
+)
+
+// Joiner collects facts and makes failures of them. The zero value is ready.
+type Joiner struct {
+	fulls, partials, backend, controls []*fact.Request
+	events                             []*fact.Event
+	settings                           []*fact.Setting
+	samples                            []*fact.Sample
+	conns                              []*fact.Conn
+}
+
+// Add takes one fact, which the joiner keeps and must not change any more.
+func (j *Joiner) Add(f fact.Fact) {
+	switch f := f.(type) {
+	case *fact.Request:
+		switch {
+		case f.Control:
+			j.controls = append(j.controls, f)
+		case f.Partial:
+			j.partials = append(j.partials, f)
+		case f.Party.Role == fact.RoleBackend:
+			j.backend = append(j.backend, f)
+		default:
+			j.fulls = append(j.fulls, f)
+		}
+	case *fact.Event:
+		j.events = append(j.events, f)
+	case *fact.Setting:
+		j.settings = append(j.settings, f)
+	case *fact.Sample:
+		j.samples = append(j.samples, f)
+	case *fact.Conn:
+		j.conns = append(j.conns, f)
+	}
+}
+
+// Take returns what is ripe at the given instant: all that ended up to then,
+// with everything known around it. The zero time takes all. What was taken is
+// not returned again; events, settings and samples stay for what comes later.
+func (j *Joiner) Take(until time.Time) *World {
+	ripe := func(in []*fact.Request) (now, later []*fact.Request) {
+		if until.IsZero() {
+			return in, nil
+		}
+		for _, r := range in {
+			if r.Time.After(until) {
+				later = append(later, r)
+			} else {
+				now = append(now, r)
+			}
+		}
+		return now, later
+	}
+	var fulls, partials, backend, controls []*fact.Request
+	fulls, j.fulls = ripe(j.fulls)
+	partials, j.partials = ripe(j.partials)
+	backend, j.backend = ripe(j.backend)
+	controls, j.controls = ripe(j.controls)
+	for _, in := range [][]*fact.Request{fulls, partials, backend, controls} {
+		sortRequests(in)
+	}
+	w := newWorld(j.events, j.settings, j.samples, j.conns, controls)
+	w.join(fulls, partials, backend)
+	return w
+}
+
+// sortRequests orders by time, then by where it is written, so that the order
+// of the inputs does not matter.
+func sortRequests(in []*fact.Request) {
+	slices.SortStableFunc(in, func(a, b *fact.Request) int {
+		return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.Origin.Path, b.Origin.Path), cmp.Compare(a.Origin.Line, b.Origin.Line), strings.Compare(a.Path, b.Path))
+	})
+}
+
+// The tolerances of joining without a request id.
+const (
+	// partialSlack: an error-log line and the access-log line of one request
+	// are stamped by one clock, each in whole seconds.
+	partialSlack = 2 * time.Second
+	// crossSlack: two machines' clocks after their estimated skew is taken
+	// off, and the way between them.
+	crossSlack = 1500 * time.Millisecond
+	// sameRequest: error lines on one connection with one request line within
+	// this time are tries of one request; longer than the usual connect
+	// time-outs of three tries, shorter than a person's reload.
+	sameRequest = 3 * time.Second
+)
+
+// join makes failures of requests.
+func (w *World) join(fulls, partials, backend []*fact.Request) {
+	left := attach(fulls, partials)
+	groups := w.clusters(fulls, left.attached)
+	for _, g := range groups {
+		if f := w.build(g, left.attached); f != nil {
+			w.take(f)
+		}
+	}
+	for _, p := range left.loose {
+		if f := w.buildLoose(p, left.matched, fulls); f != nil {
+			w.take(f)
+		}
+	}
+	slices.SortStableFunc(w.Failures, compareFailures)
+	slices.SortStableFunc(w.Recovered, compareFailures)
+	w.backendRequests(backend)
+}
+
+func compareFailures(a, b *Failure) int {
+	oa, ob := a.Seen[0].Origin, b.Seen[0].Origin
+	return cmp.Or(a.Time.Compare(b.Time), strings.Compare(oa.Path, ob.Path), cmp.Compare(oa.Line, ob.Line), strings.Compare(a.Path, b.Path))
+}
+
+func (w *World) take(f *Failure) {
+	if f.Recovered {
+		w.Recovered = append(w.Recovered, f)
+	} else {
+		w.Failures = append(w.Failures, f)
+	}
+}
+
+// loose is what attach could not tie to a full record.
+type loose struct {
+	attached map[*fact.Request][]*fact.Request
+	loose    [][]*fact.Request // error lines of one request each
+	matched  map[string]int    // per technology: how many found their record
+}
+
+// attach ties error-log lines to the access-log lines of the same request.
+func attach(fulls, partials []*fact.Request) loose {
+	type key struct{ tech, method, path string }
+	index := map[key][]*fact.Request{}
+	for _, r := range fulls {
+		k := key{r.Party.Tech, r.Method, r.Path}
+		index[k] = append(index[k], r)
+	}
+	out := loose{attached: map[*fact.Request][]*fact.Request{}, matched: map[string]int{}}
+	var rest []*fact.Request
+	for _, p := range partials {
+		if p.Party.Role == fact.RoleBackend {
+			continue
+		}
+		var best *fact.Request
+		bestGap := time.Duration(0)
+		for _, r := range index[key{p.Party.Tech, p.Method, p.Path}] {
+			if p.Method == "" || !sameHost(p.Client, r.Client) || !compatible(p.Party.Host, r.Party.Host) {
+				continue
+			}
+			if p.Time.IsZero() || r.Time.IsZero() {
+				continue
+			}
+			start := r.Time.Add(-r.Duration.Or(0))
+			if p.Time.Before(start.Add(-partialSlack)) || p.Time.After(r.Time.Add(partialSlack)) {
+				continue
+			}
+			gap := r.Time.Sub(p.Time).Abs()
+			// A record that already has as many lines as failed tries is taken.
+			if n := len(out.attached[r]); n > 0 && n >= max(1, failedTries(r)) {
+				gap += time.Minute
+			}
+			if best == nil || gap < bestGap {
+				best, bestGap = r, gap
+			}
+		}
+		if best == nil {
+			rest = append(rest, p)
+			continue
+		}
+		out.attached[best] = append(out.attached[best], p)
+		out.matched[p.Party.Tech]++
+	}
+	out.loose = gather(rest)
+	return out
+}
+
+func failedTries(r *fact.Request) int {
+	n := 0
+	for _, a := range r.Attempts {
+		if a.Ended != "" || a.Status.Known && a.Status.N >= 500 {
+			n++
+		}
+	}
+	return n
+}
+
+// gather puts error lines of one request together: same connection and request
+// line, close in time.
+func gather(partials []*fact.Request) [][]*fact.Request {
+	type key struct{ tech, conn, method, path, host string }
+	open := map[key]int{}
+	var out [][]*fact.Request
+	for _, p := range partials {
+		k := key{p.Party.Tech, p.ConnID, p.Method, p.Path, p.Party.Host}
+		if i, ok := open[k]; ok && p.ConnID != "" {
+			last := out[i][len(out[i])-1]
+			if p.Time.Sub(last.Time) <= sameRequest+last.Duration.Or(0) {
+				out[i] = append(out[i], p)
+				continue
+			}
+		}
+		open[k] = len(out)
+		out = append(out, []*fact.Request{p})
+	}
+	return out
+}
+
+// sameHost compares two addresses without their ports; an unknown one fits.
+func sameHost(a, b string) bool {
+	return a == "" || b == "" || hostOf(a) == hostOf(b)
+}
+
+func compatible(a, b string) bool { return a == "" || b == "" || a == b }
+
+// hostOf takes the port off an address: "10.0.0.1:80", "[::1]:80", "::1".
+func hostOf(a string) string {
+	if strings.HasPrefix(a, "[") {
+		if i := strings.IndexByte(a, ']'); i > 0 {
+			return a[1:i]
+		}
+	}
+	if i := strings.LastIndexByte(a, ':'); i > 0 && strings.IndexByte(a, ':') == i {
+		return a[:i]
+	}
+	return a
+}

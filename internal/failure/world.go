@@ -1,0 +1,298 @@
+package failure
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"culprit/internal/fact"
+)
+
+// World is everything known around the failures.
+type World struct {
+	Failures  []*Failure // the client was failed, or left
+	Recovered []*Failure // a try failed, the request did not
+	Controls  []*fact.Request
+	Events    []*fact.Event
+	Settings  []*fact.Setting
+	Samples   []*fact.Sample
+	Conns     []*fact.Conn
+	Skews     []Skew
+	// Total and Failed count requests as the vantage point that saw most of
+	// them did; Total is zero if only error logs were given.
+	Total, Failed int
+	// First and Last are the instants between which the evidence speaks.
+	First, Last time.Time
+
+	byKind   map[fact.EventKind][]*fact.Event
+	coverage []*fact.Sample
+	answered []*fact.Request // backends' own records
+}
+
+func newWorld(events []*fact.Event, settings []*fact.Setting, samples []*fact.Sample, conns []*fact.Conn, controls []*fact.Request) *World {
+	w := &World{
+		Events: slices.Clone(events), Settings: slices.Clone(settings), Samples: slices.Clone(samples), Conns: conns, Controls: controls,
+		byKind: map[fact.EventKind][]*fact.Event{},
+	}
+	slices.SortStableFunc(w.Events, func(a, b *fact.Event) int { return compareHeads(&a.Header, &b.Header) })
+	slices.SortStableFunc(w.Settings, func(a, b *fact.Setting) int { return compareHeads(&a.Header, &b.Header) })
+	for _, e := range w.Events {
+		w.byKind[e.Kind] = append(w.byKind[e.Kind], e)
+		w.span(e.Time)
+	}
+	for _, s := range w.Samples {
+		if s.Name == fact.SampleCoverage {
+			w.coverage = append(w.coverage, s)
+			w.span(s.Time)
+			w.span(s.Time.Add(-s.Interval.Or(0)))
+		}
+	}
+	return w
+}
+
+func compareHeads(a, b *fact.Header) int {
+	return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.Origin.Path, b.Origin.Path), cmp.Compare(a.Origin.Line, b.Origin.Line))
+}
+
+func (w *World) span(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	if w.First.IsZero() || t.Before(w.First) {
+		w.First = t
+	}
+	if t.After(w.Last) {
+		w.Last = t
+	}
+}
+
+// backendRequests ties backends' own records to failures, keeps the failures
+// that only a backend tells of, and counts.
+func (w *World) backendRequests(backend []*fact.Request) {
+	w.answered = backend
+	byID := map[string]*fact.Request{}
+	type key struct{ method, path string }
+	byPath := map[key][]*fact.Request{}
+	for _, r := range backend {
+		w.span(r.Time)
+		for _, id := range r.IDs {
+			byID[id] = r
+		}
+		k := key{r.Method, pathOf(r.Path)}
+		byPath[k] = append(byPath[k], r)
+	}
+	claimed := map[*fact.Request]bool{}
+	for _, f := range slices.Concat(w.Failures, w.Recovered) {
+		w.span(f.Time)
+		w.tie(f, backend, byID, func(f *Failure) []*fact.Request { return byPath[key{f.Method, pathOf(f.Path)}] }, claimed)
+	}
+	gateways := len(w.Failures)+len(w.Recovered) > 0 || len(w.Controls) > 0
+	for _, r := range backend {
+		if gateways || !r.Status.Known || r.Status.N < 500 {
+			continue
+		}
+		f := &Failure{N: r.N(), Seen: []*fact.Request{r}, IDs: r.IDs, Mechanism: fact.AppAnswered, Relayed: true, BackendSaw: Yes, BackendRequest: r, Gateway: r.Party, Backend: r.Party}
+		f.describe(r)
+		w.Failures = append(w.Failures, f)
+	}
+	slices.SortStableFunc(w.Failures, compareFailures)
+	w.count()
+}
+
+// tie looks for the backend's own record of a failed request.
+func (w *World) tie(f *Failure, backend []*fact.Request, byID map[string]*fact.Request, alike func(*Failure) []*fact.Request, claimed map[*fact.Request]bool) {
+	if len(backend) == 0 {
+		return
+	}
+	for _, id := range f.IDs {
+		if r := byID[id]; r != nil {
+			f.BackendSaw, f.BackendRequest = Yes, r
+			f.adopt(r)
+			return
+		}
+	}
+	ids := len(byID) > 0 && len(f.IDs) > 0
+	if !ids && f.Method != "" && !f.Time.IsZero() {
+		start := f.Time.Add(-f.Duration.Or(0))
+		for _, r := range alike(f) {
+			slack := crossSlack + f.Res + r.Res.Or(0)
+			// The backend may finish long after the gateway gave up.
+			begin, ok := r.Start()
+			if !ok {
+				begin = r.Time
+			}
+			if !claimed[r] && begin.After(start.Add(-slack)) && begin.Before(f.Time.Add(slack)) {
+				claimed[r] = true
+				f.BackendSaw, f.BackendRequest = Yes, r
+				f.adopt(r)
+				return
+			}
+		}
+	}
+	if f.Time.IsZero() {
+		return
+	}
+	for _, c := range w.coverage {
+		if c.Party.Role == fact.RoleBackend && c.Labels["kept"] != "part" && covers(c, f.Time) && logsRequests(c, backend) {
+			f.BackendSaw = No
+			return
+		}
+	}
+}
+
+// adopt takes what the backend's record knows of the backend.
+func (f *Failure) adopt(r *fact.Request) {
+	addr := f.Backend.Address
+	f.Backend = r.Party
+	f.Backend.Role = fact.RoleBackend
+	if f.Backend.Address == "" {
+		f.Backend.Address = addr
+	}
+}
+
+func logsRequests(c *fact.Sample, backend []*fact.Request) bool {
+	for _, r := range backend {
+		if r.Party.Tech == c.Party.Tech && r.Origin.Path == c.Origin.Path {
+			return true
+		}
+	}
+	return false
+}
+
+func covers(c *fact.Sample, t time.Time) bool {
+	return !t.Before(c.Time.Add(-c.Interval.Or(0))) && !t.After(c.Time)
+}
+
+// LoggedBy reports whether a log of requests by the technology covers t.
+func (w *World) LoggedBy(tech string, t time.Time) bool {
+	for _, c := range w.coverage {
+		if c.Party.Tech == tech && c.Party.Role == fact.RoleGateway && w.hasRequests(c) && covers(c, t) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *World) hasRequests(c *fact.Sample) bool {
+	for _, s := range w.Samples {
+		if s.Name == fact.SampleRequests && s.Origin.Path == c.Origin.Path && s.Party.Tech == c.Party.Tech {
+			return true
+		}
+	}
+	return false
+}
+
+// Covered reports whether evidence of the given role speaks of t: whether its
+// silence means something.
+func (w *World) Covered(role fact.Role, t time.Time) bool {
+	for _, c := range w.coverage {
+		if c.Party.Role == role && covers(c, t) {
+			return true
+		}
+	}
+	return false
+}
+
+// count settles Total and Failed.
+func (w *World) count() {
+	totals := map[string]int{}
+	for _, s := range w.Samples {
+		if s.Name == fact.SampleRequests {
+			k := string(s.Party.Role) + "/" + s.Party.Tech + "/" + s.Party.Name + "/" + s.Party.Host
+			totals[k] += s.Count
+		}
+	}
+	for _, n := range totals {
+		w.Total = max(w.Total, n)
+	}
+	for _, f := range w.Failures {
+		if f.Mechanism != fact.ClientGone {
+			w.Failed += f.N
+		}
+	}
+	w.Total = max(w.Total, w.Failed)
+}
+
+// Of returns the events of the given kinds, in the order of time; those of
+// unknown time come first.
+func (w *World) Of(kinds ...fact.EventKind) []*fact.Event {
+	if len(kinds) == 1 {
+		return w.byKind[kinds[0]]
+	}
+	var out []*fact.Event
+	for _, k := range kinds {
+		out = append(out, w.byKind[k]...)
+	}
+	slices.SortStableFunc(out, func(a, b *fact.Event) int { return compareHeads(&a.Header, &b.Header) })
+	return out
+}
+
+// Setting returns the best-founded setting of a knob for parties of a role;
+// between equals the first in the order of files. tech may be empty.
+func (w *World) Setting(role fact.Role, tech string, knob fact.Knob) *fact.Setting {
+	var best *fact.Setting
+	for _, s := range w.Settings {
+		if s.Knob != knob || s.Party.Role != role || tech != "" && s.Party.Tech != tech {
+			continue
+		}
+		if best == nil || s.Basis.Outranks(best.Basis) {
+			best = s
+		}
+	}
+	return best
+}
+
+// AllSettings returns the settings of a knob of a role, the best-founded of
+// each object.
+func (w *World) AllSettings(role fact.Role, knob fact.Knob) []*fact.Setting {
+	type key struct{ tech, name, object string }
+	best := map[key]int{}
+	var out []*fact.Setting
+	for _, s := range w.Settings {
+		if s.Knob != knob || s.Party.Role != role {
+			continue
+		}
+		k := key{s.Party.Tech, s.Party.Name, s.Object}
+		if i, ok := best[k]; !ok {
+			best[k] = len(out)
+			out = append(out, s)
+		} else if s.Basis.Outranks(out[i].Basis) {
+			out[i] = s
+		}
+	}
+	return out
+}
+
+// Techs returns the technologies of a role that facts speak of, in order of
+// their names.
+func (w *World) Techs(role fact.Role) []string {
+	set := map[string]bool{}
+	for _, e := range w.Events {
+		if e.Party.Role == role {
+			set[e.Party.Tech] = true
+		}
+	}
+	for _, s := range w.Settings {
+		if s.Party.Role == role {
+			set[s.Party.Tech] = true
+		}
+	}
+	for _, r := range w.answered {
+		if role == fact.RoleBackend {
+			set[r.Party.Tech] = true
+		}
+	}
+	for _, c := range w.coverage {
+		if c.Party.Role == role {
+			set[c.Party.Tech] = true
+		}
+	}
+	delete(set, "")
+	out := make([]string, 0, len(set))
+	for t := range set {
+		out = append(out, t)
+	}
+	slices.Sort(out)
+	return out
+}
