@@ -196,6 +196,8 @@ const (
 	PortMapping       Knob = "port-mapping"        // [Text] "80->8080"
 	ErrorInterception Knob = "error-interception"  // [Text] gateway rewrites errors
 	TempDir           Knob = "temp-dir"            // [Text]
+	PortRange         Knob = "port-range"          // host: ephemeral ports towards one address [Num], [Text] "32768-60999"
+	ConntrackMax      Knob = "conntrack-max"       // host: connections it can track [Num]
 	NodeClass         Knob = "node-class"          // host: [Text] "spot": its provider may take it away at short notice
 )
 
