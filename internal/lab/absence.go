@@ -34,9 +34,18 @@ var absence = []Scenario{
 	{
 		Name: "apache-gunicorn-refused", Front: "apache2", Backend: "gunicorn",
 		Fault: "connect-refused", Also: []string{"rollout-no-drain"}, Blame: Backend,
-		Doc: "gunicorn is stopped and started again three seconds later. Apache finds it refusing once, disables the worker for 60 s " +
-			"(retry=60, the default), and answers 503 for a minute although the application is long back.",
-		Run: apacheRefused,
+		Doc: "gunicorn is stopped and started again three seconds later; meanwhile Apache answers 503. (A worker that ProxyPass names " +
+			"directly is tried again at once by Apache 2.4.71; older ones disable it for 60 s.)",
+		Run: func(ctx context.Context, st *Stage) error { return apacheRefused(ctx, st, "http://@app@", "") },
+	},
+	{
+		Name: "apache-worker-disabled", Front: "apache2", Backend: "gunicorn",
+		Fault: "no-healthy-backend", Also: []string{"connect-refused"}, Blame: Proxy,
+		Doc: "gunicorn is stopped and started again three seconds later. Apache finds the only member of its balancer refusing, " +
+			"disables it for 60 s (retry=60, forcerecovery=Off), and answers 503 for a minute although the application is long back.",
+		Run: func(ctx context.Context, st *Stage) error {
+			return apacheRefused(ctx, st, "balancer://shop", apacheBalancer)
+		},
 	},
 	{
 		Name: "caddy-node-refused", Front: "caddy", Backend: "node",
@@ -175,29 +184,7 @@ proxy_pass http://$backend:3000;
 	return during(ctx, 25*time.Second, sick, func() error { return st.traffic.Run(ctx, 110*time.Second, 7, shop) })
 }
 
-const apacheConfig = `ServerRoot @dir@
-DefaultRuntimeDir @dir@
-PidFile @dir@/apache2.pid
-Mutex file:@dir@ default
-ServerName shop.example
-Listen @front@
-
-LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
-LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
-LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
-LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
-
-LogLevel warn
-ErrorLog @dir@/error.log
-LogFormat "%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\" %D" timed
-CustomLog @dir@/access.log timed
-
-ProxyPreserveHost On
-ProxyPass / http://@app@/
-ProxyPassReverse / http://@app@/
-`
-
-func apacheRefused(ctx context.Context, st *Stage) error {
+func apacheRefused(ctx context.Context, st *Stage, target, declare string) error {
 	const config = `bind = "@app@"
 workers = 3
 accesslog = "@dir@/gunicorn-access.log"
@@ -207,19 +194,7 @@ errorlog = "@dir@/gunicorn.log"
 	if err != nil {
 		return err
 	}
-	addr, err := st.Addr("front", 1, frontPort)
-	if err != nil {
-		return err
-	}
-	if err := st.Write("apache2.conf", apacheConfig); err != nil {
-		return err
-	}
-	st.Keep("access.log", "error.log")
-	if _, err := st.Start(Command{Program: "apache2", Args: []string{"-DFOREGROUND", "-f", "@dir@/apache2.conf"}}); err != nil {
-		return err
-	}
-	st.traffic.URL = "http://" + addr
-	if err := waitListening(ctx, "tcp", addr); err != nil {
+	if err := startApache(ctx, st, target, declare); err != nil {
 		return err
 	}
 	restart := func() error {
@@ -315,47 +290,15 @@ func rollingRestart(ctx context.Context, st *Stage) error {
 	if err != nil {
 		return err
 	}
-	deploy, err := st.create("deploy.log")
+	units, err := superviseShops(ctx, st, journal, 2, 2*time.Second, hastyExit)
 	if err != nil {
 		return err
-	}
-	var units []*Supervisor
-	for i := range 2 {
-		app := nodeApp{Name: fmt.Sprintf("app-%d", i+1), Host: 11 + i, Routes: orderRoutes, Listen: hastyExit}
-		s, err := superviseNode(ctx, st, app, Unit{Name: fmt.Sprintf("shop-%d", i+1), Restart: 2 * time.Second}, journal)
-		if err != nil {
-			return err
-		}
-		units = append(units, s)
 	}
 	if _, err := startNginx(ctx, st, nginx{HTTP: pair, Location: proxyHeaders + "proxy_pass http://shop;\n", Format: "json"}); err != nil {
 		return err
 	}
-	deployment := func(release int) error {
-		stamp := func() string { return time.Now().UTC().Format(time.RFC3339) }
-		fmt.Fprintf(deploy, "%s deploy release-%d: begin\n", stamp(), release)
-		for i, u := range units {
-			fmt.Fprintf(deploy, "%s deploy release-%d: restart shop-%d\n", stamp(), release, i+1)
-			if err := u.Restart(); err != nil {
-				return err
-			}
-			if err := pause(ctx, 4*time.Second); err != nil {
-				return err
-			}
-		}
-		fmt.Fprintf(deploy, "%s deploy release-%d: done\n", stamp(), release)
-		return nil
-	}
 	rollout := func() error {
-		for release := range 4 {
-			if err := deployment(118 + release); err != nil {
-				return err
-			}
-			if err := pause(ctx, 14*time.Second); err != nil {
-				return err
-			}
-		}
-		return nil
+		return deploy(ctx, st, units, []int{118, 119, 120, 121}, 4*time.Second, 14*time.Second)
 	}
 	busy := with(Route{Method: "POST", Path: "/api/orders", Weight: 20, Body: `{"payment":"card"}`})
 	return during(ctx, 18*time.Second, rollout, func() error { return st.traffic.Run(ctx, 115*time.Second, 8, busy) })

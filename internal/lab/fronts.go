@@ -137,7 +137,8 @@ defaults
 @defaults@
 frontend www
     bind @front@
-    capture request header X-Request-ID len 32
+    http-request set-header X-Request-ID %[uuid()] unless { req.hdr(X-Request-ID) -m found }
+    http-request capture req.hdr(X-Request-ID) len 36
     default_backend shop
 
 backend shop
@@ -163,4 +164,54 @@ func startHAProxy(ctx context.Context, st *Stage, defaults, backend string) (*Pr
 	}
 	st.traffic.URL = "http://" + addr
 	return p, waitListening(ctx, "tcp", addr)
+}
+
+const apacheConfig = `ServerRoot @dir@
+DefaultRuntimeDir @dir@
+PidFile @dir@/apache2.pid
+Mutex file:@dir@ default
+ServerName shop.example
+Listen @front@
+
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
+LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
+
+LogLevel warn
+ErrorLog @dir@/error.log
+LogFormat "%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\" %D" timed
+CustomLog @dir@/access.log timed
+
+ProxyPreserveHost On
+@proxy@`
+
+// apacheBalancer declares a balancer of one member.
+const apacheBalancer = `LoadModule proxy_balancer_module /usr/lib/apache2/modules/mod_proxy_balancer.so
+LoadModule slotmem_shm_module /usr/lib/apache2/modules/mod_slotmem_shm.so
+LoadModule lbmethod_byrequests_module /usr/lib/apache2/modules/mod_lbmethod_byrequests.so
+
+<Proxy balancer://shop>
+    BalancerMember http://@app@ retry=60
+    ProxySet forcerecovery=Off
+</Proxy>
+`
+
+// startApache starts Apache in front of target, an URL without a final slash;
+// declare goes before the lines that use it.
+func startApache(ctx context.Context, st *Stage, target, declare string) error {
+	addr, err := st.Addr("front", 1, frontPort)
+	if err != nil {
+		return err
+	}
+	text := strings.Replace(apacheConfig, "@proxy@", spaced(declare)+"ProxyPass / "+target+"/\nProxyPassReverse / "+target+"/\n", 1)
+	if err := st.Write("apache2.conf", text); err != nil {
+		return err
+	}
+	st.Keep("access.log", "error.log")
+	if _, err := st.Start(Command{Program: "apache2", Args: []string{"-DFOREGROUND", "-f", "@dir@/apache2.conf"}}); err != nil {
+		return err
+	}
+	st.traffic.URL = "http://" + addr
+	return waitListening(ctx, "tcp", addr)
 }

@@ -35,6 +35,22 @@ var keepAlive = []Scenario{
 		Played: "the load balancer (a Go reverse proxy with a pool of 600 s that logs in the form of Google's), the 40 ms to Node (a relay); the idle gaps are aimed.",
 		Run:    edgeRace,
 	},
+	{
+		Name: "apache-node-keepalive-race", Front: "apache2", Backend: "node",
+		Fault: "keepalive-race", Blame: Backend,
+		Doc: "Apache keeps idle connections to Node without limit, Node closes them after about 6 s. A request that crosses the close " +
+			"gets 502 if it is the first on its client connection; on a later one Apache closes the client's connection without an answer.",
+		Played: "the 40 ms between the two hosts (a user-space relay); the idle gaps are aimed at the close.",
+		Run:    apacheRace,
+	},
+	{
+		Name: "nginx-gunicorn-keepalive-race", Front: "nginx", Backend: "gunicorn",
+		Fault: "keepalive-race", Blame: Backend,
+		Doc: "gunicorn's threads close idle connections after keepalive = 2 s (in truth up to a second later), nginx keeps them for 60. " +
+			"POSTs that cross the close end as 502, GETs are sent again.",
+		Played: "the 40 ms between the two hosts (a user-space relay); the idle gaps are aimed at the close.",
+		Run:    gunicornRace,
+	},
 }
 
 // wireDelay is one way between proxy and application in the races: two sites of
@@ -47,6 +63,11 @@ func startFarNode(ctx context.Context, st *Stage) (time.Duration, error) {
 	if _, err := startNode(ctx, st, nodeApp{Host: 11}); err != nil {
 		return 0, err
 	}
+	return startWire(ctx, st)
+}
+
+// startWire puts a relay in front of @app@.
+func startWire(ctx context.Context, st *Stage) (time.Duration, error) {
 	wire, err := st.Addr("wire", 10, nodePort)
 	if err != nil {
 		return 0, err
@@ -131,7 +152,15 @@ func nginxRace(ctx context.Context, st *Stage) error {
 	if err != nil {
 		return err
 	}
-	_, err = startNginx(ctx, st, nginx{
+	if err := startPooledNginx(ctx, st); err != nil {
+		return err
+	}
+	return race(ctx, st, idle, 8)
+}
+
+// startPooledNginx starts an nginx that keeps connections to @wire@.
+func startPooledNginx(ctx context.Context, st *Stage) error {
+	_, err := startNginx(ctx, st, nginx{
 		HTTP: `
 upstream shop {
     server @wire@;
@@ -143,10 +172,40 @@ upstream shop {
 proxy_http_version 1.1;
 proxy_set_header Connection "";
 `})
+	return err
+}
+
+func apacheRace(ctx context.Context, st *Stage) error {
+	idle, err := startFarNode(ctx, st)
 	if err != nil {
 		return err
 	}
+	if err := startApache(ctx, st, "http://@wire@", ""); err != nil {
+		return err
+	}
 	return race(ctx, st, idle, 8)
+}
+
+func gunicornRace(ctx context.Context, st *Stage) error {
+	const config = `bind = "@app@"
+workers = 1
+threads = 16
+keepalive = 2
+accesslog = "@dir@/gunicorn-access.log"
+errorlog = "@dir@/gunicorn.log"
+access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(L)s %({x-request-id}i)s'
+`
+	if _, err := startGunicorn(ctx, st, config); err != nil {
+		return err
+	}
+	idle, err := startWire(ctx, st)
+	if err != nil {
+		return err
+	}
+	if err := startPooledNginx(ctx, st); err != nil {
+		return err
+	}
+	return race(ctx, st, idle, 7)
 }
 
 func haproxyRace(ctx context.Context, st *Stage) error {

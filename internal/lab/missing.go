@@ -31,6 +31,7 @@ var packages = map[string]string{
 	"gunicorn":    "gunicorn",
 	"php-fpm8.2":  "php8.2-fpm",
 	"uwsgi":       "uwsgi",
+	"ss":          "iproute2",
 	"puma":        "puma",
 }
 

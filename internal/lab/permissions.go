@@ -3,16 +3,24 @@ package lab
 import (
 	"context"
 	"os"
+	"strings"
 	"time"
 )
 
-var permissions = []Scenario{
+var files = []Scenario{
 	{
 		Name: "nginx-socket-permission", Front: "nginx", Backend: "gunicorn",
 		Fault: "socket-permission", Blame: Backend,
 		Doc: "gunicorn listens on a unix socket. After a restart with another umask the socket belongs to another user alone, and nginx " +
 			"gets 13 (Permission denied) at connect, until someone corrects its mode fourteen seconds later.",
 		Run: socketPermission,
+	},
+	{
+		Name: "nginx-tempdir-missing", Front: "nginx", Backend: "node",
+		Fault: "tempdir-missing", Blame: Proxy,
+		Doc: "A cleaner of old temporary files removes the folder in which nginx keeps bodies that do not fit its buffer. Uploads of " +
+			"photos end as 500, everything else goes on, until the folder is made again.",
+		Run: tempDirMissing,
 	},
 }
 
@@ -72,4 +80,27 @@ func socketPermission(ctx context.Context, st *Stage) error {
 		return os.Chmod(st.Path("gunicorn.sock"), 0o777)
 	}
 	return during(ctx, 40*time.Second, restart, func() error { return st.traffic.Run(ctx, 95*time.Second, 7, shop) })
+}
+
+// photo is longer than client_body_buffer_size, 16 KB.
+var photo = strings.Repeat("\xff\xd8 not really a photo ", 2000)
+
+func tempDirMissing(ctx context.Context, st *Stage) error {
+	if _, err := startNode(ctx, st, nodeApp{Host: 11}); err != nil {
+		return err
+	}
+	if _, err := startNginx(ctx, st, nginx{Location: plainProxy}); err != nil {
+		return err
+	}
+	clean := func() error {
+		if err := os.RemoveAll(st.Path("tmp/body")); err != nil {
+			return err
+		}
+		if err := pause(ctx, 35*time.Second); err != nil {
+			return err
+		}
+		return st.mkdir("tmp/body")
+	}
+	mix := with(Route{Method: "POST", Path: "/api/photos", Weight: 7, Body: photo})
+	return during(ctx, 30*time.Second, clean, func() error { return st.traffic.Run(ctx, 95*time.Second, 7, mix) })
 }

@@ -51,7 +51,7 @@ const ExpectedFile = "expected.json"
 func Scenarios() []Scenario {
 	var all []Scenario
 	for _, family := range [][]Scenario{
-		keepAlive, workerDeath, limits, absence, slowness, replies, permissions, controls,
+		keepAlive, workerDeath, limits, overload, absence, restarts, slowness, replies, files, controls,
 	} {
 		all = append(all, family...)
 	}

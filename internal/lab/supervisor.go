@@ -2,7 +2,6 @@ package lab
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -28,11 +27,13 @@ func (st *Stage) Journal(name, host string) (*Journal, error) {
 	return &Journal{w: f, host: host}, nil
 }
 
+// journalStamp is the time in short-iso-precise.
+const journalStamp = "2006-01-02T15:04:05.000000+0000"
+
 func (j *Journal) print(tag string, pid int, format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	stamp := time.Now().UTC().Format("2006-01-02T15:04:05.000000+0000")
-	fmt.Fprintf(j.w, "%s %s %s[%d]: %s\n", stamp, j.host, tag, pid, fmt.Sprintf(format, args...))
+	fmt.Fprintf(j.w, "%s %s %s[%d]: %s\n", time.Now().UTC().Format(journalStamp), j.host, tag, pid, fmt.Sprintf(format, args...))
 }
 
 // A journalPipe gives each line that a process writes to the journal.
@@ -63,6 +64,7 @@ type Unit struct {
 	Description string
 	Command     Command       // Stderr goes to the journal
 	Restart     time.Duration // RestartSec; 0 means that it is not restarted
+	Memory      *memoryLimit  // nil means no limit
 }
 
 // A Supervisor plays systemd: it starts a unit, restarts it when it ends by
@@ -125,6 +127,11 @@ func (s *Supervisor) spawn() error {
 	pid = p.Pid()
 	known.Done()
 	s.proc = p
+	if s.unit.Memory != nil {
+		if err := s.unit.Memory.add(pid); err != nil {
+			return err
+		}
+	}
 	s.systemd("Started %s - %s.", s.name(), s.unit.Description)
 	return nil
 }
@@ -182,6 +189,10 @@ func (s *Supervisor) reportExit(p *Process) {
 	case status.ExitStatus() == 1:
 		number = "1/FAILURE"
 	}
+	if s.unit.Memory != nil && s.unit.Memory.killed() {
+		result = "oom-kill"
+		s.systemd("%s: A process of this unit has been killed by the OOM killer.", s.name())
+	}
 	s.systemd("%s: Main process exited, code=%s, status=%s", s.name(), code, number)
 	s.systemd("%s: Failed with result '%s'.", s.name(), result)
 }
@@ -232,8 +243,11 @@ func (s *Supervisor) Signal(sig os.Signal) error {
 // unitFile renders the unit as systemd would read it.
 func (u Unit) unitFile(exec, extra string) string {
 	restart := ""
+	if u.Memory != nil {
+		restart = fmt.Sprintf("MemoryMax=%dM\n", u.Memory.bytes>>20)
+	}
 	if u.Restart > 0 {
-		restart = fmt.Sprintf("Restart=on-failure\nRestartSec=%g\n", u.Restart.Seconds())
+		restart += fmt.Sprintf("Restart=on-failure\nRestartSec=%g\n", u.Restart.Seconds())
 	}
 	return fmt.Sprintf(`[Unit]
 Description=%s
@@ -247,11 +261,4 @@ ExecStart=%s
 [Install]
 WantedBy=multi-user.target
 `, u.Description, exec, extra, restart)
-}
-
-// every calls f after each interval until ctx ends.
-func every(ctx context.Context, interval time.Duration, f func()) {
-	for pause(ctx, interval) == nil {
-		f()
-	}
 }

@@ -25,6 +25,7 @@ type Route struct {
 	Weight int
 	Body   string
 	Header map[string]string
+	Client int // sent by this client, counted from 1; 0 means any
 	// Patience is when the client gives up; 0 means clientPatience.
 	Patience time.Duration
 }
@@ -168,6 +169,9 @@ func (t *Traffic) pick(mix []Route) (Route, int) {
 		n -= r.Weight
 	}
 	route.Path = strings.ReplaceAll(route.Path, "#", strconv.Itoa(1+t.rnd.IntN(400)))
+	if route.Client > 0 {
+		return route, route.Client - 1
+	}
 	return route, t.rnd.IntN(len(t.clients))
 }
 

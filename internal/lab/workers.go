@@ -19,6 +19,14 @@ var workerDeath = []Scenario{
 		Run:    gunicornTimeout,
 	},
 	{
+		Name: "nginx-uwsgi-harakiri", Front: "nginx", Backend: "uwsgi",
+		Fault: "worker-timeout-kill", Blame: Backend,
+		Doc: "The application calls a billing service without a time-out. When that hangs, uWSGI kills the worker after its harakiri " +
+			"of 6 s, and nginx reports 502.",
+		Played: "the billing service that hangs for one call in four.",
+		Run:    uwsgiHarakiri,
+	},
+	{
 		Name: "nginx-node-crash", Front: "nginx", Backend: "node",
 		Fault: "crash", Blame: Backend,
 		Doc: "An order with a coupon that is not known throws; nothing catches it and Node exits with status 1. Requests in flight are " +
@@ -34,6 +42,14 @@ var workerDeath = []Scenario{
 		Played: "systemd (restarts and its own lines in the journal).",
 		Run:    nodeHeap,
 	},
+	{
+		Name: "nginx-node-oom-kill", Front: "nginx", Backend: "node",
+		Fault: "oom-kill", Blame: Backend,
+		Doc: "Thumbnails are cached for ever outside the JavaScript heap. When the service's memory limit of 128 MB is reached the " +
+			"kernel kills Node with SIGKILL; it is restarted after a second and begins anew.",
+		Played: "systemd (restarts and its own lines in the journal); the kernel's lines and the limit are real.",
+		Run:    nodeOOMKill,
+	},
 }
 
 const gunicornConfig = `bind = "@app@"
@@ -48,7 +64,7 @@ access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"
 const plainProxy = proxyHeaders + "proxy_pass http://@app@;\n"
 
 func gunicornTimeout(ctx context.Context, st *Stage) error {
-	billing, err := startBilling(st)
+	billing, err := startBilling(st, stallEvery(4))
 	if err != nil {
 		return err
 	}
@@ -61,8 +77,8 @@ func gunicornTimeout(ctx context.Context, st *Stage) error {
 	return st.traffic.Run(ctx, 110*time.Second, 6, with(Route{Method: "GET", Path: "/invoices/#", Weight: 6}))
 }
 
-// startBilling plays a service that answers at once, or, one call in four, never.
-func startBilling(st *Stage) (string, error) {
+// startBilling plays a service that answers the n-th call after the given time.
+func startBilling(st *Stage, takes func(n int64) time.Duration) (string, error) {
 	addr, err := st.Addr("billing", 30, 9000)
 	if err != nil {
 		return "", err
@@ -71,18 +87,66 @@ func startBilling(st *Stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	const stallEvery = 4
 	var calls atomic.Int64
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if calls.Add(1)%stallEvery == 0 {
-			<-r.Context().Done()
-			return
+		if pause(r.Context(), takes(calls.Add(1))) == nil {
+			json.NewEncoder(w).Encode([]int{2041, 2042}) // the caller may be dead by now
 		}
-		json.NewEncoder(w).Encode([]int{2041, 2042}) // the client may be dead by now
 	})}
 	go server.Serve(l) // ends with Close
 	st.onClose(func() { server.Close() })
 	return addr, nil
+}
+
+// stallEvery answers at once, except every n-th call, which it leaves hanging.
+func stallEvery(n int64) func(int64) time.Duration {
+	return func(call int64) time.Duration {
+		if call%n == 0 {
+			return time.Hour
+		}
+		return 0
+	}
+}
+
+const uwsgiConfig = `[uwsgi]
+plugin = python3
+wsgi-file = @dir@/app.py
+callable = app
+master = true
+processes = 4
+socket = @dir@/uwsgi.sock
+chmod-socket = 666
+harakiri = 6
+harakiri-verbose = true
+vacuum = true
+logto = @dir@/uwsgi.log
+`
+
+func uwsgiHarakiri(ctx context.Context, st *Stage) error {
+	billing, err := startBilling(st, stallEvery(4))
+	if err != nil {
+		return err
+	}
+	if err := st.Write("app.py", appFile("app.py")); err != nil {
+		return err
+	}
+	if err := st.Write("uwsgi.ini", uwsgiConfig); err != nil {
+		return err
+	}
+	st.Keep("uwsgi.log")
+	if _, err := st.Start(Command{
+		Program: "uwsgi", Args: []string{"--ini", "@dir@/uwsgi.ini", "--die-on-term"},
+		Env: []string{"BILLING_URL=http://" + billing + "/invoices"},
+	}); err != nil {
+		return err
+	}
+	if err := waitListening(ctx, "unix", st.Path("uwsgi.sock")); err != nil {
+		return err
+	}
+	if _, err := startNginx(ctx, st, nginx{Location: "include /etc/nginx/uwsgi_params;\nuwsgi_pass unix:@dir@/uwsgi.sock;\n"}); err != nil {
+		return err
+	}
+	return st.traffic.Run(ctx, 100*time.Second, 5, with(Route{Method: "GET", Path: "/invoices/#", Weight: 6}))
 }
 
 const couponRoutes = `
