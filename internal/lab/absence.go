@@ -211,7 +211,6 @@ errorlog = "@dir@/gunicorn.log"
 const caddyFile = `{
 	admin off
 	auto_https off
-	persist_config off
 	log {
 		output file @dir@/caddy.log
 		format json
