@@ -8,6 +8,7 @@ import (
 	"culprit/internal/source"
 	"culprit/internal/source/docker"
 	"culprit/internal/source/journal"
+	"culprit/internal/source/linux"
 )
 
 // Formats returns all formats, in the order in which equals are preferred: the
@@ -16,6 +17,7 @@ func Formats() []source.Format {
 	return slices.Concat[[]source.Format](
 		docker.Formats,
 		journal.Formats,
+		linux.Formats,
 	)
 }
 
