@@ -7,6 +7,7 @@ import (
 
 	"culprit/internal/source"
 	"culprit/internal/source/docker"
+	"culprit/internal/source/haproxy"
 	"culprit/internal/source/journal"
 	"culprit/internal/source/linux"
 )
@@ -16,6 +17,7 @@ import (
 func Formats() []source.Format {
 	return slices.Concat[[]source.Format](
 		docker.Formats,
+		haproxy.Formats,
 		journal.Formats,
 		linux.Formats,
 	)
