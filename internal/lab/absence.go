@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"time"
 )
 
@@ -217,7 +218,7 @@ const caddyFile = `{
 	}
 }
 
-http://@front@ {
+http://:@port@ {
 	bind @host@
 	log {
 		output file @dir@/access.log
@@ -242,7 +243,12 @@ func caddyRefused(ctx context.Context, st *Stage) error {
 	if err != nil {
 		return err
 	}
-	st.Set("host", st.subnet+"1")
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	st.Set("host", host)
+	st.Set("port", port)
 	if err := st.Write("Caddyfile", caddyFile); err != nil {
 		return err
 	}
