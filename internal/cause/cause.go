@@ -242,3 +242,9 @@ func percent(p float64) string {
 	}
 	return fmt.Sprintf("%.1f %%", p*100)
 }
+
+// Itself is the signal of a cause that the mechanism alone shows; weight is
+// what the record's own words are worth beyond the prior.
+func Itself(e *failure.Episode, weight float64, why, says string) Signal {
+	return For(weight, why, says, Cite(e.Failures)...).AsProof()
+}

@@ -172,3 +172,28 @@ func backendTech(e *failure.Episode) string {
 	}
 	return ""
 }
+
+// Cut shortens a text to n bytes, at a blank where there is one near.
+func Cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	s = strings.ToValidUTF8(s[:n], "")
+	if i := strings.LastIndexByte(s, ' '); i > n*2/3 {
+		s = s[:i]
+	}
+	return s + " ..."
+}
+
+// Bytes says a size: "4 KiB", "700 bytes".
+func Bytes(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.3g GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.3g MiB", float64(n)/(1<<20))
+	case n >= 1<<10:
+		return fmt.Sprintf("%.3g KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
