@@ -168,7 +168,13 @@ func NearEvents(e *failure.Episode, events []*fact.Event, before, after time.Dur
 	n := e.World.Near(e.Failures, events, before, after)
 	switch {
 	case len(n.Hit) > 0:
-		s = Signal{Weight: failure.Decibans(len(n.Hit), len(n.Hit), n.Chance, NearLimit), Why: "such an event lies near a random instant with probability " + percent(n.Chance), Proof: true}
+		// Of many failures some lie near an event by chance: no more is taken
+		// from those that do than their number is surprising.
+		w := failure.Decibans(len(n.Hit), len(n.Hit), n.Chance, NearLimit)
+		if n.Timed > len(n.Hit) {
+			w = min(w, FromP(failure.Binomial(len(n.Hit), n.Timed, max(n.Chance, 1e-4))))
+		}
+		s = Signal{Weight: w, Why: "such an event lies near a random instant with probability " + percent(n.Chance), Proof: true}
 		seen := map[*fact.Event]bool{}
 		for _, x := range n.By {
 			if !seen[x] {
