@@ -55,14 +55,6 @@ var absence = []Scenario{
 			"connection refused`.",
 		Run: caddyRefused,
 	},
-	{
-		Name: "nginx-rolling-restart", Front: "nginx", Backend: "node",
-		Fault: "rollout-no-drain", Blame: Backend,
-		Doc: "Each deployment restarts two applications in turn. On SIGTERM the application exits at once: requests it was working on " +
-			"are cut. GETs are sent to the other one, POSTs end as 502.",
-		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
-		Run:    rollingRestart,
-	},
 }
 
 // pair is the upstream of two applications.
@@ -276,35 +268,4 @@ func caddyRefused(ctx context.Context, st *Stage) error {
 		return nil
 	}
 	return during(ctx, 16*time.Second, gone, func() error { return st.traffic.Run(ctx, 105*time.Second, 5, shop) })
-}
-
-const hastyExit = `
-process.on('SIGTERM', () => {
-  log({ level: 'info', msg: 'SIGTERM received, exiting' });
-  process.exit(0);
-});
-`
-
-// orderRoutes make orders take long enough to be in flight at a restart.
-const orderRoutes = `
-  if (req.method === 'POST') await sleep(200 + Math.random() * 600);
-`
-
-func rollingRestart(ctx context.Context, st *Stage) error {
-	journal, err := st.Journal("journal.log", "app1")
-	if err != nil {
-		return err
-	}
-	units, err := superviseShops(ctx, st, journal, 2, 2*time.Second, hastyExit)
-	if err != nil {
-		return err
-	}
-	if _, err := startNginx(ctx, st, nginx{HTTP: pair, Location: proxyHeaders + "proxy_pass http://shop;\n", Format: "json"}); err != nil {
-		return err
-	}
-	rollout := func() error {
-		return deploy(ctx, st, units, []int{118, 119, 120, 121}, 4*time.Second, 14*time.Second)
-	}
-	busy := with(Route{Method: "POST", Path: "/api/orders", Weight: 20, Body: `{"payment":"card"}`})
-	return during(ctx, 18*time.Second, rollout, func() error { return st.traffic.Run(ctx, 115*time.Second, 8, busy) })
 }

@@ -9,6 +9,26 @@ import (
 
 var restarts = []Scenario{
 	{
+		Name: "nginx-rolling-restart", Front: "nginx", Backend: "node",
+		Fault: "rollout-no-drain", Blame: Backend,
+		Doc: "Each deployment restarts two applications in turn, twelve seconds apart. On SIGTERM the application exits at once: " +
+			"requests it was working on are cut. GETs are sent to the other one, POSTs end as 502.",
+		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
+		Run: func(ctx context.Context, st *Stage) error {
+			return rollingRestart(ctx, st, 12*time.Second)
+		},
+	},
+	{
+		Name: "nginx-hasty-rollout", Front: "nginx", Backend: "node",
+		Fault: "rollout-no-drain", Also: []string{"no-healthy-backend"}, Blame: Backend,
+		Doc: "As nginx-rolling-restart, but with four seconds between the two restarts: nginx still sets the first aside " +
+			"(fail_timeout is 10 s) when the second goes, and answers 502 `no live upstreams` although both are up.",
+		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
+		Run: func(ctx context.Context, st *Stage) error {
+			return rollingRestart(ctx, st, 4*time.Second)
+		},
+	},
+	{
 		Name: "nginx-slow-start", Front: "nginx", Backend: "node",
 		Fault: "slow-start", Also: []string{"rollout-no-drain"}, Blame: Backend,
 		Doc: "systemd calls the application started at once, but it warms its catalogue for five seconds before it listens. A " +
@@ -25,6 +45,41 @@ var restarts = []Scenario{
 		Played: "syslog; systemd's lines in the journal; the segmentation fault (the signal was sent).",
 		Run:    deadServer,
 	},
+}
+
+const hastyExit = `
+process.on('SIGTERM', () => {
+  log({ level: 'info', msg: 'SIGTERM received, exiting' });
+  process.exit(0);
+});
+`
+
+// orderRoutes make orders take long enough to be in flight at a restart.
+const orderRoutes = `
+  if (req.method === 'POST') await sleep(600 + Math.random() * 1200);
+`
+
+// rollingRestart deploys three times, with a time between the restarts of the
+// two applications.
+func rollingRestart(ctx context.Context, st *Stage, between time.Duration) error {
+	journal, err := st.Journal("journal.log", "app1")
+	if err != nil {
+		return err
+	}
+	units, err := superviseShops(ctx, st, journal, 2, 2*time.Second, hastyExit)
+	if err != nil {
+		return err
+	}
+	if _, err := startNginx(ctx, st, nginx{HTTP: pair, Location: proxyHeaders + "proxy_pass http://shop;\n", Format: "json"}); err != nil {
+		return err
+	}
+	rollout := func() error {
+		return deploy(ctx, st, units, []int{118, 119, 120}, between, 12*time.Second)
+	}
+	const begin, end = 14 * time.Second, 14 * time.Second
+	span := begin + 3*(2*between+12*time.Second) + end
+	busy := with(Route{Method: "POST", Path: "/api/orders", Weight: 40, Body: `{"payment":"card"}`})
+	return during(ctx, begin, rollout, func() error { return st.traffic.Run(ctx, span, 550/span.Seconds(), busy) })
 }
 
 const warmUp = `

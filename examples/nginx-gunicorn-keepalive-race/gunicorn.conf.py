@@ -1,0 +1,7 @@
+bind = "127.120.118.11:8000"
+workers = 1
+threads = 16
+keepalive = 2
+accesslog = "/srv/lab/gunicorn-access.log"
+errorlog = "/srv/lab/gunicorn.log"
+access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(L)s %({x-request-id}i)s'
