@@ -172,7 +172,7 @@ func NearEvents(e *failure.Episode, events []*fact.Event, before, after time.Dur
 		// from those that do than their number is surprising.
 		w := failure.Decibans(len(n.Hit), len(n.Hit), n.Chance, NearLimit)
 		if n.Timed > len(n.Hit) {
-			w = min(w, FromP(failure.Binomial(len(n.Hit), n.Timed, max(n.Chance, 1e-4))))
+			w = min(w, FromP(failure.Binomial(len(n.Hit), n.Timed, min(max(n.Chance, 1e-4), 0.999))))
 		}
 		s = Signal{Weight: w, Why: "such an event lies near a random instant with probability " + percent(n.Chance), Proof: true}
 		seen := map[*fact.Event]bool{}
