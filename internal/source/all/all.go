@@ -10,6 +10,7 @@ import (
 	"culprit/internal/source/haproxy"
 	"culprit/internal/source/journal"
 	"culprit/internal/source/linux"
+	"culprit/internal/source/nginx"
 )
 
 // Formats returns all formats, in the order in which equals are preferred: the
@@ -20,6 +21,7 @@ func Formats() []source.Format {
 		haproxy.Formats,
 		journal.Formats,
 		linux.Formats,
+		nginx.Formats,
 	)
 }
 
