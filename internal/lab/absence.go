@@ -33,6 +33,14 @@ var absence = []Scenario{
 		Run:    dnsFailure,
 	},
 	{
+		Name: "nginx-stale-ip", Front: "nginx", Backend: "node",
+		Fault: "stale-upstream-ip", Blame: Proxy,
+		Doc: "The application moves to another address; its name follows within a second (TTL 5 s), but nginx keeps what it " +
+			"resolved for 30 s (valid=30s) and connects to the old address, which refuses.",
+		Played: "the name server.",
+		Run:    staleAddress,
+	},
+	{
 		Name: "apache-gunicorn-refused", Front: "apache2", Backend: "gunicorn",
 		Fault: "connect-refused", Also: []string{"rollout-no-drain"}, Blame: Backend,
 		Doc: "gunicorn is stopped and started again three seconds later; meanwhile Apache answers 503. (A worker that ProxyPass names " +
@@ -147,17 +155,7 @@ func dnsFailure(ctx context.Context, st *Stage) error {
 	if _, err := startNode(ctx, st, nodeApp{Host: 11}); err != nil {
 		return err
 	}
-	names, err := NewNameServer(st.subnet+"53:0", map[string]string{"shop.internal.": st.subnet + "11"})
-	if err != nil {
-		return err
-	}
-	st.onClose(func() { names.Close() })
-	st.Set("dns", names.Addr())
-	_, err = startNginx(ctx, st, nginx{
-		HTTP: "resolver @dns@ valid=5s ipv6=off;\nresolver_timeout 3s;\n",
-		Location: proxyHeaders + `set $backend shop.internal;
-proxy_pass http://$backend:3000;
-`})
+	names, err := startResolvingNginx(ctx, st, "5s")
 	if err != nil {
 		return err
 	}
@@ -175,6 +173,45 @@ proxy_pass http://$backend:3000;
 		return nil
 	}
 	return during(ctx, 25*time.Second, sick, func() error { return st.traffic.Run(ctx, 110*time.Second, 7, shop) })
+}
+
+// startResolvingNginx starts a name server that knows shop.internal, and an
+// nginx that asks it and keeps what it is told for some time.
+func startResolvingNginx(ctx context.Context, st *Stage, valid string) (*NameServer, error) {
+	names, err := NewNameServer(st.subnet+"53:0", map[string]string{"shop.internal.": st.subnet + "11"})
+	if err != nil {
+		return nil, err
+	}
+	st.onClose(func() { names.Close() })
+	st.Set("dns", names.Addr())
+	_, err = startNginx(ctx, st, nginx{
+		HTTP: "resolver @dns@ valid=" + valid + " ipv6=off;\nresolver_timeout 3s;\n",
+		Location: proxyHeaders + `set $backend shop.internal;
+proxy_pass http://$backend:3000;
+`})
+	return names, err
+}
+
+func staleAddress(ctx context.Context, st *Stage) error {
+	old, err := startNode(ctx, st, nodeApp{Name: "app-1", Host: 11})
+	if err != nil {
+		return err
+	}
+	names, err := startResolvingNginx(ctx, st, "30s")
+	if err != nil {
+		return err
+	}
+	move := func() error {
+		if _, err := startNode(ctx, st, nodeApp{Name: "app-2", Host: 12}); err != nil {
+			return err
+		}
+		if err := names.Move("shop.internal.", st.subnet+"12"); err != nil {
+			return err
+		}
+		old.Kill()
+		return nil
+	}
+	return during(ctx, 70*time.Second, move, func() error { return st.traffic.Run(ctx, 125*time.Second, 5.5, shop) })
 }
 
 func apacheRefused(ctx context.Context, st *Stage, target, declare string) error {

@@ -16,7 +16,7 @@ Evidence of real faults, as a user would have it in hand. Each folder was record
 ` + "`go run ./examples/record NAME`" + ` from real servers (the Debian packages of nginx, HAProxy, Apache,
 Caddy, Varnish, Node, gunicorn, php-fpm and others) under light traffic; ` + "`internal/lab`" + ` holds the scenarios.
 Client, proxy and application have addresses of their own in 127.0.0.0/8. The directory the servers
-ran in reads ` + "`" + Home + "`" + ` here; nothing else was edited.
+ran in reads ` + "`" + Home + "`" + ` here, the kernel's release ` + Kernel + `; nothing else was edited.
 
 ` + "`" + ExpectedFile + "`" + ` in each folder is the truth about it and no evidence: the cause's id, who is to blame, whether it
 is a control in which the infrastructure is healthy, and what the clients counted: requests, failures

@@ -7,6 +7,7 @@ import (
 	"io"
 	mrand "math/rand/v2"
 	"net"
+	"strconv"
 	"time"
 )
 
@@ -66,20 +67,37 @@ func startFarNode(ctx context.Context, st *Stage) (time.Duration, error) {
 	return startWire(ctx, st)
 }
 
-// startWire puts a relay in front of @app@.
+// startWire puts a relay in front of @app@ and measures through it.
 func startWire(ctx context.Context, st *Stage) (time.Duration, error) {
-	wire, err := st.Addr("wire", 10, nodePort)
-	if err != nil {
+	if err := startRelay(st); err != nil {
 		return 0, err
 	}
-	relay, err := NewRelay(wire, st.Word("app"), wireDelay)
-	if err != nil {
-		return 0, err
-	}
-	st.onClose(func() { relay.Close() })
-	idle, err := measureIdle(ctx, wire)
+	idle, err := measureIdle(ctx, st.Word("wire"))
 	st.logf("an idle connection lives %v", idle)
 	return idle, err
+}
+
+// startRelay puts a relay, @wire@, in front of @app@.
+func startRelay(st *Stage) error {
+	app := st.Word("app")
+	_, port, err := net.SplitHostPort(app)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	wire, err := st.Addr("wire", 10, n)
+	if err != nil {
+		return err
+	}
+	relay, err := NewRelay(wire, app, wireDelay)
+	if err != nil {
+		return err
+	}
+	st.onClose(func() { relay.Close() })
+	return nil
 }
 
 // maxIdle bounds the measurement of a server's idle timeout.

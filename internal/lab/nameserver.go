@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -24,9 +25,11 @@ const (
 // when told to.
 type NameServer struct {
 	conn   net.PacketConn
-	names  map[string]netip.Addr // by lower-case name with a final dot
 	answer atomic.Int32
 	done   chan struct{}
+
+	mu    sync.Mutex
+	names map[string]netip.Addr // by lower-case name with a final dot
 }
 
 // NewNameServer listens on addr and knows the given names, each with a final
@@ -34,11 +37,9 @@ type NameServer struct {
 func NewNameServer(addr string, names map[string]string) (*NameServer, error) {
 	s := &NameServer{names: map[string]netip.Addr{}, done: make(chan struct{})}
 	for name, text := range names {
-		ip, err := netip.ParseAddr(text)
-		if err != nil {
+		if err := s.Move(name, text); err != nil {
 			return nil, err
 		}
-		s.names[strings.ToLower(name)] = ip
 	}
 	var err error
 	if s.conn, err = net.ListenPacket("udp", addr); err != nil {
@@ -53,6 +54,18 @@ func (s *NameServer) Addr() string { return s.conn.LocalAddr().String() }
 
 // Set changes what the server says from now on.
 func (s *NameServer) Set(a Answer) { s.answer.Store(int32(a)) }
+
+// Move gives a name an address.
+func (s *NameServer) Move(name, addr string) error {
+	ip, err := netip.ParseAddr(addr)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names[strings.ToLower(name)] = ip
+	return nil
+}
 
 // Close ends the server.
 func (s *NameServer) Close() error {
@@ -103,7 +116,9 @@ func (s *NameServer) reply(query []byte, a Answer) ([]byte, error) {
 	}
 	reply := append([]byte(nil), query[:end]...)
 	flags := uint16(dnsResponse|dnsAvail) | binary.BigEndian.Uint16(query[2:])&dnsRecurse
+	s.mu.Lock()
 	ip, known := s.names[strings.ToLower(name)]
+	s.mu.Unlock()
 	answers := uint16(0)
 	switch {
 	case a == ServerFailure:

@@ -33,6 +33,12 @@ func TestNameServer(t *testing.T) {
 	if ips, err := lookup("Shop.internal."); err != nil || len(ips) != 1 || !ips[0].Equal(net.IPv4(127, 0, 0, 11)) {
 		t.Errorf("known name: got %v, %v", ips, err)
 	}
+	if err := s.Move("shop.internal.", "127.0.0.12"); err != nil {
+		t.Fatal(err)
+	}
+	if ips, err := lookup("shop.internal."); err != nil || len(ips) != 1 || !ips[0].Equal(net.IPv4(127, 0, 0, 12)) {
+		t.Errorf("moved name: got %v, %v", ips, err)
+	}
 	if _, err := lookup("other.internal."); err == nil || !err.IsNotFound {
 		t.Errorf("unknown name: got %v, want not found", err)
 	}

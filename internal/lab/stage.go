@@ -204,6 +204,7 @@ func (st *Stage) collect(dir string, truth Expected) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	scrub := st.scrubber()
 	seen := map[string]bool{}
 	for _, k := range st.kept {
 		text, err := os.ReadFile(st.Path(k.from))
@@ -214,12 +215,25 @@ func (st *Stage) collect(dir string, truth Expected) error {
 			return err
 		}
 		seen[k.to] = true
-		clean := strings.ReplaceAll(string(text), st.dir, Home)
+		clean := scrub.Replace(string(text))
 		if err := os.WriteFile(filepath.Join(dir, k.to), []byte(clean), 0o644); err != nil {
 			return err
 		}
 	}
 	return writeExpected(dir, truth)
+}
+
+// Kernel is what collected evidence says instead of the release of the kernel
+// that the lab ran on, which servers tell at their start.
+const Kernel = "6.1.0-28-amd64"
+
+// scrubber replaces what belongs to the machine and not to the fault.
+func (st *Stage) scrubber() *strings.Replacer {
+	pairs := []string{st.dir, Home}
+	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		pairs = append(pairs, strings.TrimSpace(string(release)), Kernel)
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // lastWords returns the ends of all logs, for the message of a failed run.

@@ -19,6 +19,14 @@ var workerDeath = []Scenario{
 		Run:    gunicornTimeout,
 	},
 	{
+		Name: "nginx-gunicorn-recycle", Front: "nginx", Backend: "gunicorn",
+		Fault: "max-requests-recycle", Also: []string{"keepalive-race"}, Blame: Backend,
+		Doc: "gunicorn ends its worker after 40 requests (max_requests) and closes the connections that nginx keeps to it. POSTs that " +
+			"cross the close end as 502, GETs are sent again; no connection has been idle for long.",
+		Played: "the 40 ms between the two hosts (a user-space relay).",
+		Run:    gunicornRecycle,
+	},
+	{
 		Name: "nginx-uwsgi-harakiri", Front: "nginx", Backend: "uwsgi",
 		Fault: "worker-timeout-kill", Blame: Backend,
 		Doc: "The application calls a billing service without a time-out. When that hangs, uWSGI kills the worker after its harakiri " +
@@ -106,6 +114,29 @@ func stallEvery(n int64) func(int64) time.Duration {
 		}
 		return 0
 	}
+}
+
+func gunicornRecycle(ctx context.Context, st *Stage) error {
+	const config = `bind = "@app@"
+workers = 2
+threads = 8
+max_requests = 40
+keepalive = 75
+accesslog = "@dir@/gunicorn-access.log"
+errorlog = "@dir@/gunicorn.log"
+access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(L)s %({x-request-id}i)s'
+`
+	if _, err := startGunicorn(ctx, st, config); err != nil {
+		return err
+	}
+	if err := startRelay(st); err != nil {
+		return err
+	}
+	if err := startPooledNginx(ctx, st); err != nil {
+		return err
+	}
+	busy := with(Route{Method: "POST", Path: "/api/orders", Weight: 50, Body: `{"payment":"card"}`})
+	return st.traffic.Run(ctx, 45*time.Second, 17, busy)
 }
 
 const uwsgiConfig = `[uwsgi]
