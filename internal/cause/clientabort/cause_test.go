@@ -1,0 +1,10 @@
+package clientabort_test
+
+import (
+	"testing"
+
+	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/clientabort"
+)
+
+func TestCause(t *testing.T) { causetest.Run(t, &clientabort.Cause) }

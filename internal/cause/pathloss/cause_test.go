@@ -1,0 +1,10 @@
+package pathloss_test
+
+import (
+	"testing"
+
+	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/pathloss"
+)
+
+func TestCause(t *testing.T) { causetest.Run(t, &pathloss.Cause) }
