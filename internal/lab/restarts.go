@@ -56,10 +56,10 @@ process.on('SIGTERM', () => {
 
 // orderRoutes make orders take long enough to be in flight at a restart.
 const orderRoutes = `
-  if (req.method === 'POST') await sleep(600 + Math.random() * 1200);
+  if (req.method === 'POST') await sleep(1000 + Math.random() * 1600);
 `
 
-// rollingRestart deploys three times, with a time between the restarts of the
+// rollingRestart deploys five times, with a time between the restarts of the
 // two applications.
 func rollingRestart(ctx context.Context, st *Stage, between time.Duration) error {
 	journal, err := st.Journal("journal.log", "app1")
@@ -73,13 +73,14 @@ func rollingRestart(ctx context.Context, st *Stage, between time.Duration) error
 	if _, err := startNginx(ctx, st, nginx{HTTP: pair, Location: proxyHeaders + "proxy_pass http://shop;\n", Format: "json"}); err != nil {
 		return err
 	}
+	const begin, rest = 14 * time.Second, 8 * time.Second
+	releases := []int{118, 119, 120, 121, 122}
 	rollout := func() error {
-		return deploy(ctx, st, units, []int{118, 119, 120}, between, 12*time.Second)
+		return deploy(ctx, st, units, releases, between, rest)
 	}
-	const begin, end = 14 * time.Second, 14 * time.Second
-	span := begin + 3*(2*between+12*time.Second) + end
+	span := begin + time.Duration(len(releases))*(2*between+rest) + rest
 	busy := with(Route{Method: "POST", Path: "/api/orders", Weight: 40, Body: `{"payment":"card"}`})
-	return during(ctx, begin, rollout, func() error { return st.traffic.Run(ctx, span, 550/span.Seconds(), busy) })
+	return during(ctx, begin, rollout, func() error { return st.traffic.Run(ctx, span, 680/span.Seconds(), busy) })
 }
 
 const warmUp = `
