@@ -7,6 +7,7 @@ import (
 
 	"culprit/internal/source"
 	"culprit/internal/source/docker"
+	"culprit/internal/source/gclb"
 	"culprit/internal/source/haproxy"
 	"culprit/internal/source/journal"
 	"culprit/internal/source/linux"
@@ -18,6 +19,7 @@ import (
 func Formats() []source.Format {
 	return slices.Concat[[]source.Format](
 		docker.Formats,
+		gclb.Formats,
 		haproxy.Formats,
 		journal.Formats,
 		linux.Formats,
