@@ -72,7 +72,7 @@ func sniffAccess(l *source.Line) source.Confidence {
 	f := newFiller(&source.Env{})
 	best := source.No
 	for i := range layouts {
-		if x := &layouts[i]; x.scan(b, &v) && status(v.get(kStatus)) >= 0 && f.when(&v) {
+		if x := &layouts[i]; x.scan(b, &v) && status(v.get(kStatus)) >= 0 && f.fill(&v, x) {
 			best = builtins[i].sure
 			break
 		}

@@ -37,6 +37,8 @@ func anchor(b []byte, ts []token, stamped bool) bool {
 		case req < 0 && t.open == 0 && method(x) && i+1 < len(ts) && target(b[ts[i+1].from:ts[i+1].to]):
 			t.kind, t.sure = kMethod, true
 			ts[i+1].kind, ts[i+1].sure = kTarget, true
+		case t.open == 0 && source.HasPrefix(x, "HTTP/"):
+			t.kind, t.sure = kProto, true
 		}
 	}
 	if req < 0 || when < 0 && !stamped {
@@ -54,6 +56,15 @@ func anchor(b []byte, ts []token, stamped bool) bool {
 	}
 	before(b, ts, req, when)
 	after(b, ts, max(req, st))
+	agent := false
+	for i := range ts {
+		agent = agent || ts[i].kind == kAgent
+	}
+	for i := range ts {
+		if ts[i].kind == kAgentOrUp && (agent || shapeOf(b[ts[i].from:ts[i].to]) == shapeAddr) {
+			ts[i].kind = kUpAddr
+		}
+	}
 	return true
 }
 

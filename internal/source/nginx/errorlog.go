@@ -2,6 +2,7 @@ package nginx
 
 import (
 	"bytes"
+	"strings"
 
 	"culprit/internal/fact"
 	"culprit/internal/source"
@@ -193,10 +194,10 @@ func (x *report) ask(m fact.Mechanism, p fact.Phase) *fact.Request {
 	q.ConnID = x.conn
 	q.Client = source.View(bytes.TrimSpace(x.client))
 	if len(x.entry.request) > 0 {
-		mth, target, proto, _ := source.RequestLine(x.entry.request)
-		q.Method, q.Path, q.Proto = source.View(mth), source.View(target), source.View(proto)
+		q.Method, q.Path, q.Proto = asked(x.entry.request)
 	}
-	if q.Host = source.View(x.host); q.Host == "" && plainName(x.server) {
+	q.Path, q.Host = relative(q.Path, source.View(x.host))
+	if q.Host == "" && plainName(x.server) {
 		q.Host = source.View(x.server)
 	}
 	q.Ended, q.Phase, q.Errno = m, p, x.errno
@@ -223,8 +224,9 @@ func (x *report) event(kind fact.EventKind) *fact.Event {
 	x.head(&ev.Header)
 	ev.Client = string(bytes.TrimSpace(x.client))
 	if len(x.entry.request) > 0 {
-		m, target, _, _ := source.RequestLine(x.entry.request)
-		ev.Method, ev.Path = string(m), string(target)
+		m, target, _ := asked(x.entry.request)
+		target, _ = relative(target, "")
+		ev.Method, ev.Path = strings.Clone(m), strings.Clone(target)
 	}
 	return ev
 }

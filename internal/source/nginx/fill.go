@@ -2,6 +2,7 @@ package nginx
 
 import (
 	"bytes"
+	"strings"
 	"time"
 
 	"culprit/internal/fact"
@@ -40,6 +41,9 @@ func (f *filler) fill(v *values, l *layout) bool {
 	if v.nAny > 0 {
 		v.guess(&l.cols)
 	}
+	if v.has&(1<<kAgentOrUp) != 0 {
+		v.settle()
+	}
 	if !f.when(v) {
 		return false
 	}
@@ -53,7 +57,11 @@ func (f *filler) fill(v *values, l *layout) bool {
 	if !q.Status.Known && q.Path == "" {
 		return false
 	}
-	q.Client = source.View(known(v.get(kClient)))
+	client := known(v.get(kClient))
+	if bytes.IndexByte(client, ' ') >= 0 {
+		return false
+	}
+	q.Client = source.View(client)
 	q.UserAgent = source.View(known(v.get(kAgent)))
 	if q.Bytes = source.Int(v.get(kBytes)); !q.Bytes.Known {
 		q.Bytes = source.Int(v.get(kBytesAll))
@@ -150,8 +158,10 @@ func (f *filler) parseTime(k kind, b []byte) (t time.Time, res time.Duration, ok
 func (f *filler) request(v *values) {
 	q := &f.req
 	if b := known(v.get(kRequest)); len(b) > 0 {
-		m, target, proto, _ := source.RequestLine(b)
-		q.Method, q.Path, q.Proto = source.View(m), source.View(target), source.View(proto)
+		q.Method, q.Path, q.Proto = asked(b)
+		if len(q.Path) > 0 && q.Path[0] == 'h' {
+			q.Path, q.Host = relative(q.Path, "")
+		}
 	}
 	if b := known(v.get(kMethod)); len(b) > 0 {
 		q.Method = source.View(b)
@@ -182,7 +192,37 @@ func (f *filler) request(v *values) {
 			host = nil
 		}
 	}
-	q.Host = source.View(host)
+	if len(host) > 0 {
+		q.Host = source.View(host)
+	}
+}
+
+// relative parts a target in absolute form; host stays where it is known.
+func relative(target, host string) (string, string) {
+	if strings.HasPrefix(target, "http://") || strings.HasPrefix(target, "https://") {
+		_, rest, _ := strings.Cut(target, "://")
+		h, path := rest, "/"
+		if i := strings.IndexByte(rest, '/'); i >= 0 {
+			h, path = rest[:i], rest[i:]
+		}
+		if host == "" {
+			host = h
+		}
+		return path, host
+	}
+	return target, host
+}
+
+// asked parts a request line, also one with a method that is none.
+func asked(b []byte) (method, target, proto string) {
+	m, t, p, ok := source.RequestLine(b)
+	if !ok {
+		i, j := bytes.IndexByte(b, ' '), bytes.LastIndexByte(b, ' ')
+		if i > 0 && i < 20 && j > i && source.HasPrefix(b[j+1:], "HTTP/") && b[i+1] == '/' {
+			m, t, p = b[:i], b[i+1:j], b[j+6:]
+		}
+	}
+	return source.View(m), source.View(t), source.View(p)
 }
 
 // cutURL parts "http://host/path" or "host/path".

@@ -152,6 +152,17 @@ func (v *values) first(k kind, b []byte) {
 	}
 }
 
+// settle tells what "ua" is: the upstream's address where the agent stands
+// elsewhere or the value has an address's shape, else the agent.
+func (v *values) settle() {
+	b := v.at[kAgentOrUp]
+	if v.has&(1<<kAgent) != 0 || shapeOf(b) == shapeAddr {
+		v.first(kUpAddr, b)
+	} else {
+		v.first(kAgent, b)
+	}
+}
+
 // assign deals times, largest first, to request, answer, header and connect.
 // had is 1 if the request's is known already.
 func (v *values) assign(times []int, had int, cols *int) {

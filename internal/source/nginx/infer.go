@@ -61,20 +61,20 @@ func tokenize(env *source.Env, b []byte, more []string) []token {
 	var out []token
 	label := ""
 	for p := 0; p < len(b) && len(out) < maxFields; {
-		if c := b[p]; c == ' ' || c == '\t' || c == '|' || c == ',' || c == ';' {
+		if c := b[p]; c == ' ' || c == '\t' || c == '|' || c == ',' || c == ';' || c == ':' {
 			p++
 			continue
 		}
 		t, next := nextToken(env, b, p, more)
 		if t.key == "" && t.open == 0 {
 			// A word that names a field: "request_time 0.003", "to: 10.0.0.1:80".
-			word := bytes.TrimSuffix(b[t.from:t.to], []byte(":"))
-			colon := len(word) < t.to-t.from
+			word := b[t.from:t.to]
+			colon := next < len(b) && b[next] == ':'
 			if _, known := nameKind(string(word), more); known && (colon || bytes.IndexByte(word, '_') > 0) && next < len(b) {
 				label, p = string(word), next
 				continue
 			}
-			if colon && len(word) > 1 && word[0] > '9' && next < len(b) {
+			if colon && len(word) > 1 && word[0] > '9' && bytes.IndexAny(word, ":/") < 0 {
 				label, p = "unknown", next
 				continue
 			}
@@ -190,7 +190,7 @@ func bareEnd(b []byte, p int) int {
 				continue
 			}
 			if b[i-1] == ':' && i-1 > p {
-				return i // "10.0.0.1:80: GET ..."
+				return i - 1 // "10.0.0.1:80: GET ...", "status: 200"
 			}
 			return i
 		}
@@ -204,7 +204,7 @@ func listItem(c byte) bool { return c >= '0' && c <= '9' || c == '-' || c == '['
 func joinRequest(b []byte, ts []token) []token {
 	for i := 0; i+2 < len(ts); i++ {
 		m, proto := b[ts[i].from:ts[i].to], b[ts[i+2].from:ts[i+2].to]
-		if ts[i].open == 0 && ts[i+1].open == 0 && method(m) && source.HasPrefix(proto, "HTTP/") && ts[i+1].from == ts[i].to+1 {
+		if ts[i].open == 0 && ts[i+1].open == 0 && method(m) && source.HasPrefix(proto, "HTTP/") && ts[i+1].from == ts[i].to+1 && b[ts[i].to] == ' ' {
 			ts[i].to, ts[i].kind, ts[i].sure = ts[i+2].to, kRequest, true
 			return append(ts[:i+1], ts[i+3:]...)
 		}

@@ -32,6 +32,7 @@ const (
 	untilRequest              // a blank after the protocol of an unquoted request line
 	untilStamp                // as long as a stamp of the common log format is
 	untilEnd                  // the line's end
+	untilWord                 // the line's end, and no blank before it
 )
 
 // flavour is whose a layout is, where that tells of defaults.
@@ -145,8 +146,10 @@ func (l *layout) ending(i int) until {
 	switch {
 	case f.kind == kTimeLocal:
 		return untilStamp
-	case f.lit == "":
+	case f.lit == "" && (list(f.kind) || f.kind == kAgent || f.kind == kRequest || f.kind == kText):
 		return untilEnd
+	case f.lit == "":
+		return untilWord
 	case f.lit[0] == '"' && strings.HasSuffix(before, `"`):
 		return untilQuote
 	case f.lit[0] == ' ' && f.kind == kRequest:
@@ -228,7 +231,7 @@ func (l *layout) scan(b []byte, v *values) bool {
 	for i := range l.fields {
 		f := &l.fields[i]
 		n := f.width(b)
-		if n < 0 || n+len(f.lit) > len(b) || string(b[n:n+len(f.lit)]) != f.lit {
+		if n < 0 || f.until != untilText && (n+len(f.lit) > len(b) || string(b[n:n+len(f.lit)]) != f.lit) {
 			return l.cut(b, i, v)
 		}
 		v.set(f.kind, b[:n])
@@ -269,6 +272,11 @@ func (f *field) width(b []byte) int {
 	case untilList:
 		return listEnd(b)
 	case untilEnd:
+		return len(bytes.TrimRight(b, "\r"))
+	case untilWord:
+		if bytes.IndexByte(b, ' ') >= 0 {
+			return -1
+		}
 		return len(bytes.TrimRight(b, "\r"))
 	case untilRequest:
 		i := bytes.Index(b, []byte(" HTTP/"))

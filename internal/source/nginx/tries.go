@@ -95,6 +95,9 @@ func split(b []byte, into *[maxTries][]byte) [][]byte {
 // address takes from an upstream address what is not one: a scheme, a path,
 // needless slashes.
 func address(b []byte) []byte {
+	if len(b) > 0 && b[0] <= '9' && bytes.IndexByte(b, '/') < 0 {
+		return b
+	}
 	if i := bytes.Index(b, []byte("://")); i > 0 && i < 8 {
 		b = b[i+3:]
 	}
@@ -268,12 +271,12 @@ func (f *filler) judgeStatus(v *values, l *layout, silent bool) {
 	}
 	a := &q.Attempts[len(q.Attempts)-1]
 	switch {
+	case a.Ended == fact.BadReply:
 	case a.Ended == fact.AppAnswered || a.Header.Known && a.Status.Known:
 		if a.Status.Is(st) || !a.Status.Known {
 			q.Writer, q.Ended = fact.WriterBackend, a.Ended
 		}
 		return
-	case a.Ended == fact.BadReply:
 	case st < 500:
 		return
 	case silent:
