@@ -21,6 +21,11 @@ type Options struct {
 	All bool
 	// ShowSecrets leaves credentials in texts.
 	ShowSecrets bool
+	// Follow, if set, is asked about every fact, with the line it is read
+	// from, before ordinary requests are folded; Found is given a copy of each
+	// it reports true for.
+	Follow func(f fact.Fact, line []byte) bool
+	Found  func(fact.Fact)
 	// Progress, if set, is told how many packed bytes were read since its
 	// last call.
 	Progress func(bytes int)
@@ -471,4 +476,3 @@ func (m *machine) close() {
 		m.readers[x].Close(m.out)
 	}
 }
-

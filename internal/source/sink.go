@@ -37,6 +37,9 @@ func (s *sink) State(x fact.Fact) {
 	h := x.Head()
 	s.fill(h)
 	s.seen(h.Time)
+	if s.f.opt.Follow != nil && s.f.opt.Follow(x, s.line.Text) {
+		s.f.opt.Found(s.own(x))
+	}
 	r, isRequest := x.(*fact.Request)
 	if !isRequest {
 		s.facts = append(s.facts, s.own(x))
@@ -236,4 +239,3 @@ func (s *sink) end() []fact.Fact {
 	}
 	return out
 }
-
