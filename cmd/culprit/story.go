@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+
+	"culprit/internal/cause"
+	"culprit/internal/fact"
+	"culprit/internal/failure"
+	"culprit/internal/report"
+	"culprit/internal/source"
+)
+
+// story collects what all parties say of one request.
+type story struct {
+	id    string
+	found []fact.Fact
+}
+
+// options have the readers hand over every fact that carries the id, ordinary
+// requests included.
+func (s *story) options() source.Options {
+	if s.id == "" {
+		return source.Options{}
+	}
+	return source.Options{Follow: s.carries, Found: func(f fact.Fact) { s.found = append(s.found, f) }}
+}
+
+// carries reports whether a fact has the id: as an id, within a trace header,
+// or anywhere in its line.
+func (s *story) carries(f fact.Fact, line []byte) bool {
+	var ids []string
+	switch f := f.(type) {
+	case *fact.Request:
+		ids = f.IDs
+	case *fact.Event:
+		ids = f.IDs
+	default:
+		return false
+	}
+	return slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(id, s.id) }) || bytes.Contains(line, []byte(s.id))
+}
+
+// facts are what was found, in the order of time.
+func (s *story) facts() []fact.Fact {
+	slices.SortStableFunc(s.found, func(a, b fact.Fact) int {
+		x, y := a.Head(), b.Head()
+		return cmp.Or(x.Time.Compare(y.Time), strings.Compare(x.Origin.Path, y.Origin.Path), cmp.Compare(x.Origin.Line, y.Origin.Line))
+	})
+	return s.found
+}
+
+// narrow leaves only verdicts on failures that carry the id.
+func (s *story) narrow(rep *report.Report) {
+	mine := func(f *failure.Failure) bool {
+		return slices.ContainsFunc(f.Seen, func(r *fact.Request) bool { return s.carries(r, []byte(r.Origin.Text)) })
+	}
+	rep.Verdicts = slices.DeleteFunc(rep.Verdicts, func(v *cause.Verdict) bool { return !slices.ContainsFunc(v.Failures, mine) })
+}

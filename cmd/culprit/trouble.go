@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"culprit/internal/source"
+)
+
+// trouble says why an input gave nothing, and what to try.
+func trouble(r *source.Report) *plight {
+	name := r.Path
+	if name == "-" {
+		name = "standard input"
+	}
+	p := &plight{status: exitUnread}
+	switch err := r.Err; {
+	case errors.Is(err, os.ErrNotExist):
+		p.says = name + ": no such file or folder"
+		p.try = []string{"ls -l " + parent(r.Path)}
+	case errors.Is(err, os.ErrPermission):
+		p.says = name + ": permission denied"
+		p.try = []string{"sudo culprit diagnose " + r.Path, "or copy the file to where you may read it"}
+	case errors.Is(err, source.ErrBinary):
+		p.says, p.try = binary(r.Path, name)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		p.says = name + ": the packed file ends early, and nothing could be unpacked"
+		p.try = []string{"fetch the file again; its writer may not have finished"}
+	case err != nil && strings.Contains(err.Error(), "unpack"):
+		p.says = name + ": " + err.Error()
+		p.try = []string{"fetch the file again, or rename it if it is not packed"}
+	case err != nil:
+		p.says = name + ": " + err.Error()
+	case r.Lines == 0:
+		p.says = name + ": empty"
+		p.try = []string{"the log that holds the failing minutes; the one before rotation is often access.log.1 or access.log.1.gz"}
+	default:
+		p.says = name + ": no format recognised"
+		if x := r.FirstUnknown; x.N > 0 {
+			p.says += fmt.Sprintf("; line %d reads\n  %s", x.N, printable(x.Text, 76))
+		}
+		p.try = []string{"culprit formats", "culprit diagnose --as FORMAT " + r.Path}
+	}
+	return p
+}
+
+func parent(p string) string {
+	if i := strings.LastIndexByte(p, '/'); i > 0 {
+		return p[:i]
+	}
+	return "."
+}
+
+// captures are the fronts of packet captures: pcap in both byte orders and
+// resolutions, pcapng.
+var captures = [][]byte{{0xd4, 0xc3, 0xb2, 0xa1}, {0xa1, 0xb2, 0xc3, 0xd4}, {0x4d, 0x3c, 0xb2, 0xa1}, {0xa1, 0xb2, 0x3c, 0x4d}, {0x0a, 0x0d, 0x0d, 0x0a}}
+
+// packed are kinds of files that hold others.
+var packed = []struct {
+	magic []byte
+	says  string
+	try   string
+}{
+	{[]byte("PK\x03\x04"), "a zip archive", "unzip it into a folder and name that"},
+	{[]byte("7z\xbc\xaf"), "a 7z archive", "unpack it into a folder and name that"},
+	{[]byte{0x04, 0x22, 0x4d, 0x18}, "packed with lz4", "lz4 -dc FILE | culprit diagnose -"},
+	{[]byte("LPKSHHRH"), "a systemd journal as it lies on disk", "journalctl --file FILE -o json | culprit diagnose -"},
+	{[]byte("\x7fELF"), "a program", "its log, or its configuration"},
+}
+
+// binary says what kind of binary data a file is.
+func binary(path, name string) (says string, try []string) {
+	front := make([]byte, 512)
+	if f, err := os.Open(path); err == nil {
+		n, _ := io.ReadFull(f, front)
+		front = front[:n]
+		f.Close()
+	}
+	for _, m := range captures {
+		if bytes.HasPrefix(front, m) {
+			return name + ": a packet capture; captures are not read by this version", []string{"the logs of the proxy and of the application for the same minutes"}
+		}
+	}
+	for _, k := range packed {
+		if bytes.HasPrefix(front, k.magic) {
+			return name + ": " + k.says + ", which is not read", []string{k.try}
+		}
+	}
+	if len(front) > 262 && string(front[257:262]) == "ustar" {
+		return name + ": a tar archive, which is not read", []string{"tar -xf it into a folder and name that"}
+	}
+	return name + ": binary data, no text", []string{"the text log; if it is packed, gz, zst, bz2 and xz are unpacked by themselves"}
+}
+
+// printable cuts a text for an error line and takes out control characters.
+func printable(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0xfffd {
+			return '?'
+		}
+		return r
+	}, s)
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-3]) + "..."
+	}
+	return s
+}

@@ -1,0 +1,314 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"culprit/internal/cause"
+	"culprit/internal/fact"
+	"culprit/internal/failure"
+)
+
+// digest is a report as all four writers tell it: sentences made, texts
+// cleaned, times still instants.
+type digest struct {
+	Total, Failed, Recovered, Left int // Left: requests whose client went away
+	Start, End                     time.Time
+	Headline                       string
+	Faults, Others                 []*finding // Others accuse nobody, or nobody could be named
+	Inputs                         []Input
+	Folder                         string // common to all inputs, with a slash at its end; taken off for people
+	Assumptions                    []string
+	Plot                           plot
+	Rungs                          []ladder
+	zone                           *time.Location
+}
+
+// finding is one verdict.
+type finding struct {
+	*cause.Verdict
+	No       int // in the order of people, from 1
+	ID       string
+	Title    string
+	Innocent bool
+	Sentence string
+	Who      string // "Node (10.8.0.5:8080)", empty if nobody is named
+	Percent  string
+	Evidence []proof
+	Doubts   []proof
+	Not      []rival
+	Fix      cause.Fix
+	Next     []cause.Next
+	Apart    []string
+	Links    []string
+}
+
+// proof is a signal with the places it rests on.
+type proof struct {
+	Says, Why string
+	Weight    float64
+	Cites     []cite
+}
+
+// cite is one place in the evidence.
+type cite struct {
+	Path, URL string
+	Line      int
+	Text      string
+	Time      time.Time
+	Default   bool // a documented default, not something written in the file
+}
+
+type rival struct {
+	Cause, Says string
+	Confidence  float64
+}
+
+func (r *Report) digest() *digest {
+	w := r.World
+	d := &digest{Total: w.Total, Failed: w.Failed, Recovered: len(w.Recovered), zone: r.Zone}
+	if d.zone == nil {
+		d.zone = time.UTC
+	}
+	d.Start, d.End = r.window()
+	for _, f := range w.Failures {
+		if f.Mechanism == fact.ClientGone {
+			d.Left += f.N
+		}
+	}
+	for _, in := range r.Inputs {
+		in.Path, in.Err = clean(in.Path), clean(in.Err)
+		in.FirstSkipped.Text, in.FirstUnrecognised.Text = clean(in.FirstSkipped.Text), clean(in.FirstUnrecognised.Text)
+		d.Inputs = append(d.Inputs, in)
+	}
+	d.Folder = commonFolder(d.Inputs)
+	for _, v := range r.Verdicts {
+		f := d.finding(v)
+		if f.Innocent || v.Cause == nil {
+			d.Others = append(d.Others, f)
+		} else {
+			d.Faults = append(d.Faults, f)
+		}
+	}
+	slices.SortStableFunc(d.Others, func(a, b *finding) int { return cmp.Compare(rank(a), rank(b)) })
+	for i, f := range d.findings() {
+		f.No = i + 1
+	}
+	d.Headline = d.headline()
+	d.Assumptions = r.assumptions(d)
+	d.Plot = d.plot()
+	d.Rungs = ladders(w)
+	return d
+}
+
+// rank puts what nobody could tell before what accuses nobody.
+func rank(f *finding) int {
+	if f.Innocent {
+		return 1
+	}
+	return 0
+}
+
+// findings are all, in the order in which people read them.
+func (d *digest) findings() []*finding { return slices.Concat(d.Faults, d.Others) }
+
+// window is what the evidence speaks of, within the bounds asked for.
+func (r *Report) window() (start, end time.Time) {
+	start, end = r.World.First, r.World.Last
+	if !r.Since.IsZero() && (start.IsZero() || start.Before(r.Since)) {
+		start = r.Since
+	}
+	if !r.Until.IsZero() && (end.IsZero() || end.After(r.Until)) {
+		end = r.Until
+	}
+	return start.UTC(), end.UTC()
+}
+
+func (d *digest) finding(v *cause.Verdict) *finding {
+	f := &finding{Verdict: v, ID: v.ID(), Percent: percent(v.Confidence)}
+	if v.Cause != nil {
+		f.Title, f.Innocent, f.Links = clean(v.Cause.Title), v.Cause.Kind == cause.Innocent, v.Cause.Links
+	} else {
+		f.Title = "Cause not known: " + mechanismWords(v.Mechanism)
+	}
+	f.Who = who(v.Blame)
+	f.Sentence = d.sentence(f)
+	for _, s := range v.Signals {
+		f.Evidence = append(f.Evidence, proofOf(s))
+	}
+	for _, s := range v.Doubts {
+		f.Doubts = append(f.Doubts, proofOf(s))
+	}
+	for _, o := range v.RuledOut {
+		f.Not = append(f.Not, rival{o.Cause.ID, clean(o.Says), o.Confidence})
+	}
+	f.Fix = cause.Fix{Summary: clean(v.Fix.Summary), Patch: cleanLines(v.Fix.Patch)}
+	for _, s := range v.Fix.Steps {
+		f.Fix.Steps = append(f.Fix.Steps, clean(s))
+	}
+	for _, n := range v.Next {
+		f.Next = append(f.Next, cause.Next{Evidence: clean(n.Evidence), Command: cleanLines(n.Command), WouldTell: clean(n.WouldTell)})
+	}
+	for _, c := range v.Contrasts {
+		f.Apart = append(f.Apart, contrast(c))
+	}
+	if v.Clock != nil {
+		f.Apart = append(f.Apart, d.clock(v.Clock))
+	}
+	return f
+}
+
+func proofOf(s cause.Signal) proof {
+	p := proof{Says: clean(s.Says), Why: clean(s.Why), Weight: s.Weight}
+	seen := map[string]bool{}
+	for _, x := range s.Facts {
+		h := x.Head()
+		c := cite{Path: clean(h.Origin.Path), Line: h.Origin.Line, Text: clean(h.Origin.Text), URL: clean(h.Origin.URL), Time: h.Time}
+		if set, ok := x.(*fact.Setting); ok && set.Basis == fact.Default {
+			c.Default, c.Text = true, defaultText(set)
+		}
+		key := fmt.Sprint(c.Path, c.Line, c.Text)
+		if !seen[key] {
+			seen[key] = true
+			p.Cites = append(p.Cites, c)
+		}
+	}
+	return p
+}
+
+// defaultText says a default as its owner's user would write it.
+func defaultText(s *fact.Setting) string {
+	text := ""
+	switch {
+	case s.Dur.Known && s.Spelling != "":
+		text = cause.Spell(s.Spelling, s.Dur.D)
+	case s.Num.Known && s.Spelling != "":
+		text = cause.SpellNum(s.Spelling, s.Num.N)
+	case s.Dur.Known:
+		text = string(s.Knob) + " " + cause.Span(s.Dur.D)
+	case s.Num.Known:
+		text = fmt.Sprintf("%s %d", s.Knob, s.Num.N)
+	default:
+		text = string(s.Knob) + " " + s.Text
+	}
+	return clean(text)
+}
+
+// who names a party for a sentence: "Node (10.8.0.5:8080)".
+func who(p fact.Party) string {
+	name := p.Name
+	if p.Tech != "" {
+		name = cause.TechTitle(p.Tech)
+		if p.Name != "" && !strings.EqualFold(p.Name, name) {
+			name += " " + p.Name
+		}
+	}
+	switch {
+	case name == "" && p.Address == "":
+		return clean(roleWords[p.Role])
+	case name == "":
+		name = cmp.Or(roleWords[p.Role], "the party at")
+	}
+	if p.Address != "" && p.Address != p.Name {
+		name += " (" + p.Address + ")"
+	}
+	return clean(name)
+}
+
+var roleWords = map[fact.Role]string{
+	fact.RoleClient: "the client", fact.RoleGateway: "the proxy", fact.RoleBackend: "the server behind the proxy",
+	fact.RoleHost: "the host", fact.RoleOrchestrator: "the orchestrator", fact.RoleResolver: "the name server",
+}
+
+// percent says a confidence; nothing in a log is surer than 99 %.
+func percent(c float64) string { return fmt.Sprintf("%d %%", min(99, int(c*100+0.5))) }
+
+// commonFolder is the folder that all inputs share, if there are several in
+// it or its name is long.
+func commonFolder(in []Input) string {
+	if len(in) == 0 {
+		return ""
+	}
+	dir := filepath.Dir(in[0].Path)
+	for _, i := range in {
+		if i.Path == "-" {
+			return ""
+		}
+		for dir != "." && dir != "/" && !strings.HasPrefix(i.Path, dir+"/") {
+			dir = filepath.Dir(dir)
+		}
+	}
+	if dir == "." || dir == "/" {
+		return ""
+	}
+	return dir + "/"
+}
+
+// short takes the common folder off a path.
+func (d *digest) short(path string) string { return strings.TrimPrefix(path, d.Folder) }
+
+func (r *Report) assumptions(d *digest) []string {
+	var out []string
+	if r.ZoneAssumed {
+		out = append(out, fmt.Sprintf("some stamps name no time zone and were read as %s; --tz ZONE changes that", d.zoneName(d.Start)))
+	}
+	for _, s := range r.World.Skews {
+		a, b := vantage(s.A), vantage(s.B)
+		ahead := s.Ahead
+		if ahead < 0 {
+			a, b, ahead = b, a, -ahead
+		}
+		out = append(out, fmt.Sprintf("the clock of %s is %s ahead of that of %s (seen at %s); taken into account", a, cause.Span(ahead), b, cause.Count(s.Matched, "request")))
+	}
+	for _, in := range d.Inputs {
+		if in.Backwards > 0 {
+			out = append(out, fmt.Sprintf("%s: time runs backwards at %s, as if several logs were joined or a clock was set", d.short(in.Path), cause.Count(in.Backwards, "line")))
+		}
+	}
+	return out
+}
+
+// vantage makes words of "nginx//web-1".
+func vantage(s string) string {
+	parts := strings.Split(s, "/")
+	out := cause.TechTitle(parts[0])
+	for _, p := range parts[1:] {
+		if p != "" {
+			out += " " + p
+		}
+	}
+	return clean(out)
+}
+
+func contrast(c failure.Contrast) string {
+	return clean(fmt.Sprintf("%s %s: %s of the failures, %s of the good requests of the same minutes", c.Property, c.Value, share(c.Failed, c.FailedOf), share(c.Ordinary, c.OrdinaryOf)))
+}
+
+func share(n, of int) string {
+	switch {
+	case n == of:
+		return fmt.Sprintf("all %d", n)
+	case n == 0:
+		return "none"
+	}
+	return fmt.Sprintf("%d of %d", n, of)
+}
+
+// clock says that failures gather at one minute of a cycle.
+func (d *digest) clock(c *failure.ClockMinute) string {
+	when := fmt.Sprintf("every %s, %s in", cause.Span(c.Every), cause.Span(c.At))
+	switch {
+	case c.Every == 24*time.Hour:
+		t := time.Unix(0, 0).UTC().Add(c.At)
+		when = "every day at " + t.Format("15:04") + " UTC"
+	case c.Every == time.Hour:
+		when = fmt.Sprintf("at minute %02d of the hour", int(c.At.Minutes()))
+	case c.At == 0:
+		when = "every " + cause.Span(c.Every) + " by the clock"
+	}
+	return fmt.Sprintf("the clock: %d of %d failures lie %s (%d times): look for a job that starts then", c.In, c.Of, when, c.Bursts)
+}

@@ -1,0 +1,447 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"culprit/internal/cause"
+)
+
+// What text shows of long lists; --verbose shows all.
+const (
+	showProofs = 5
+	showCites  = 2
+	showLines  = 2 // of one cited line
+	showSteps  = 4
+	showNot    = 4
+	showApart  = 3
+	// tiny: a verdict on under one failure in twenty is told in short, where
+	// others tell of more.
+	tiny = 20
+)
+
+// Text writes the report for a terminal of 80 columns.
+func Text(w io.Writer, r *Report) error {
+	d := r.digest()
+	t := &text{page: page{color: r.Color}, d: d, verbose: r.Verbose, told: map[string]bool{}}
+	t.summary()
+	for _, f := range d.findings() {
+		t.finding(f)
+	}
+	t.timeline()
+	t.inputs()
+	t.assumptions()
+	if _, err := io.WriteString(w, t.b.String()); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+type text struct {
+	page
+	d       *digest
+	verbose bool
+	told    map[string]bool // lines already shown
+}
+
+// summary is the first line, and with several findings one line each.
+func (t *text) summary() {
+	t.wrap(bold, 0, "", t.d.Headline)
+	fs := t.d.findings()
+	if len(fs) < 2 {
+		return
+	}
+	for _, f := range fs {
+		head := fmt.Sprintf("%2d  %s  %s  %s", f.No, padLeft(number(f.N), 7), pad(f.word(), 16), pad(f.ID, 22))
+		t.b.WriteString(t.painted(f.paint(), head) + " " + cut(f.Who, columns-cells(head)-1) + "\n")
+	}
+}
+
+// word is the grade with how sure it is.
+func (f *finding) word() string {
+	if f.Cause == nil {
+		return "not known"
+	}
+	return string(f.Grade) + " " + f.Percent
+}
+
+func (f *finding) paint() paint {
+	switch {
+	case f.Innocent:
+		return dim
+	case f.Grade == cause.Proven:
+		return red
+	case f.Grade == cause.Likely, f.Grade == cause.Possible:
+		return yellow
+	}
+	return noPaint
+}
+
+// finding tells one verdict.
+func (t *text) finding(f *finding) {
+	t.blank()
+	lead := ""
+	if len(t.d.findings()) > 1 {
+		lead = fmt.Sprintf("%d. ", f.No)
+	}
+	t.wrap(f.paint(), 0, lead, f.Sentence)
+	in := cells(lead)
+	small := !t.verbose && len(t.d.findings()) > 1 && f.No > 1 && f.N*tiny < t.d.Failed
+	t.facts(f, in)
+	t.proofs(f, in, small)
+	if small {
+		if f.Fix.Summary != "" {
+			t.wrap(noPaint, in, "Fix: ", f.Fix.Summary)
+		}
+		return
+	}
+	t.doubts(f, in)
+	t.apart(f, in)
+	t.fix(f, in)
+	t.not(f, in)
+	t.next(f, in)
+}
+
+// facts are the id and when it was.
+func (t *text) facts(f *finding, in int) {
+	parts := []string{f.ID}
+	if s := t.d.spans(f); s != "" {
+		parts = append(parts, s)
+	}
+	if n := f.Verdict.Recovered; n > 0 {
+		parts = append(parts, plural(n, "more try was", "more tries were")+" made good by a retry")
+	}
+	t.wrap(dim, in, "", strings.Join(parts, " · "))
+}
+
+func (t *text) proofs(f *finding, in int, small bool) {
+	list := f.Evidence
+	if !t.verbose {
+		list = list[:min(len(list), showProofs)]
+	}
+	if small {
+		list = list[:min(len(list), 1)]
+	}
+	if len(list) == 0 {
+		return
+	}
+	t.wrap(bold, in, "", "Evidence")
+	for _, p := range list {
+		says := p.Says
+		if t.verbose {
+			says += fmt.Sprintf(" [%+.1f dB: %s]", p.Weight, p.Why)
+		}
+		t.wrap(noPaint, in, "- ", says)
+		t.cites(p, in+2)
+	}
+}
+
+// cites shows lines not yet shown; of the others, where they stand.
+func (t *text) cites(p proof, in int) {
+	shown, left := 0, []string{}
+	for _, c := range p.Cites {
+		where := t.where(c)
+		if where == "" && c.Text == "" {
+			continue
+		}
+		if t.told[where+c.Text] || shown == showCites && !t.verbose {
+			if !t.told[where+c.Text] && where != "" {
+				left = append(left, where)
+			}
+			continue
+		}
+		t.told[where+c.Text] = true
+		shown++
+		t.cite(c, where, in)
+	}
+	if len(left) > 0 {
+		t.wrap(dim, in, "", "also "+strings.Join(joinLines(left), ", "))
+	}
+}
+
+// joinLines writes "a.log:3, a.log:7" as "a.log:3, 7".
+func joinLines(in []string) []string {
+	var out []string
+	prev := ""
+	for _, s := range in {
+		if i := strings.LastIndexByte(s, ':'); i > 0 && s[:i] == prev {
+			s = s[i+1:]
+		} else if i > 0 {
+			prev = s[:i]
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (t *text) cite(c cite, where string, in int) {
+	if c.Default {
+		s := c.Text + " (documented default)"
+		t.wrap(dim, in, "", s)
+		return
+	}
+	t.put(cyan, in, where)
+	lines := fold(c.Text, columns-in-2)
+	for i, l := range lines {
+		if i == showLines-1 && len(lines) > showLines && !t.verbose {
+			t.put(dim, in+2, cut(l+" "+lines[i+1], columns-in-2))
+			return
+		}
+		t.put(dim, in+2, l)
+	}
+}
+
+// where says file and line.
+func (t *text) where(c cite) string {
+	if c.Path == "" {
+		return ""
+	}
+	p := t.d.short(c.Path)
+	if p == "-" {
+		p = "standard input"
+	}
+	if cells(p) > columns-16 {
+		p = ".../" + path.Base(p)
+	}
+	if c.Line == 0 {
+		return p
+	}
+	return fmt.Sprintf("%s:%d", p, c.Line)
+}
+
+func (t *text) doubts(f *finding, in int) {
+	for _, p := range f.Doubts {
+		says := "but " + p.Says
+		if t.verbose {
+			says += fmt.Sprintf(" [%+.1f dB: %s]", p.Weight, p.Why)
+		}
+		t.wrap(noPaint, in, "- ", says)
+	}
+}
+
+func (t *text) apart(f *finding, in int) {
+	if len(f.Apart) == 0 {
+		return
+	}
+	t.wrap(bold, in, "", "What sets the failures apart")
+	for i, s := range f.Apart {
+		if i == showApart && !t.verbose {
+			break
+		}
+		t.wrap(noPaint, in, "- ", s)
+	}
+}
+
+func (t *text) fix(f *finding, in int) {
+	if f.Fix.Summary == "" && f.Fix.Patch == "" && len(f.Fix.Steps) == 0 {
+		return
+	}
+	t.wrap(bold, in, "", "Fix")
+	if f.Fix.Summary != "" {
+		t.wrap(noPaint, in, "", f.Fix.Summary)
+	}
+	t.block(f.Fix.Patch, green, in+4)
+	for i, s := range f.Fix.Steps {
+		if i == showSteps && !t.verbose {
+			break
+		}
+		t.wrap(noPaint, in, "- ", s)
+	}
+}
+
+// block writes lines to paste: broken where they must be, with a mark, since
+// what is cut cannot be pasted.
+func (t *text) block(s string, c paint, in int) {
+	if s == "" {
+		return
+	}
+	for line := range strings.Lines(s) {
+		line = strings.TrimRight(line, "\n")
+		body := strings.TrimLeft(line, " ")
+		lead := min(len(line)-len(body), 24)
+		for cells(body) > columns-in-lead-2 {
+			head := take(body, columns-in-lead-2)
+			if i := strings.LastIndexByte(head, ' '); i > 20 {
+				head = head[:i+1]
+			}
+			body = body[len(head):]
+			t.put(c, in+lead, strings.TrimRight(head, " ")+` \`)
+		}
+		t.put(c, in+lead, body)
+	}
+}
+
+func (t *text) not(f *finding, in int) {
+	if len(f.Not) == 0 {
+		return
+	}
+	t.wrap(bold, in, "", "Ruled out")
+	for i, o := range f.Not {
+		if i == showNot && !t.verbose {
+			break
+		}
+		says := o.Says
+		if t.verbose {
+			says += fmt.Sprintf(" (%s)", percent(o.Confidence))
+		}
+		t.wrap(noPaint, in, "- "+o.Cause+": ", says)
+	}
+}
+
+func (t *text) next(f *finding, in int) {
+	if len(f.Next) == 0 || f.Grade == cause.Proven && !t.verbose {
+		return
+	}
+	t.wrap(bold, in, "", "To be sure, look at")
+	for i, n := range f.Next {
+		if i > 0 && !t.verbose {
+			break
+		}
+		s := n.Evidence
+		if n.WouldTell != "" {
+			s += ": " + n.WouldTell
+		}
+		t.wrap(noPaint, in, "", s)
+		t.block(n.Command, green, in+4)
+	}
+}
+
+// bars are the heights of a count in the plot, the least first.
+var bars = []rune("▁▂▃▄▅▆▇█")
+
+// timeline draws a row of bars a finding over the time of the failures.
+func (t *text) timeline() {
+	p := t.d.Plot
+	if len(p.Rows) == 0 {
+		return
+	}
+	t.head("When (one column is " + span(p.Step) + ")")
+	const label, count = 22, 7
+	for _, r := range p.Rows {
+		var b strings.Builder
+		for _, n := range r.Counts {
+			switch {
+			case n == 0:
+				b.WriteRune('·')
+			default:
+				b.WriteRune(bars[(n*len(bars)-1)/max(p.Most, 1)])
+			}
+		}
+		c := yellow
+		if !r.Fault {
+			c = dim
+		}
+		t.b.WriteString(pad(cut(r.ID, label), label) + " " + t.painted(c, b.String()) + " " + number(r.N) + "\n")
+	}
+	width := len(p.Rows[0].Counts)
+	from, to := t.d.axis(p.Start), t.d.axis(p.End())
+	gap := max(1, width-cells(from)-cells(to))
+	t.put(dim, label+1, from+strings.Repeat(" ", gap)+to)
+}
+
+// inputs lists what was read, and what was not.
+func (t *text) inputs() {
+	var unread []Input
+	head := "Read"
+	if t.d.Folder != "" {
+		head += ", in " + t.d.Folder
+	}
+	t.head(head)
+	wide := 0
+	for _, in := range t.d.Inputs {
+		wide = max(wide, min(36, cells(t.d.short(in.Path))))
+	}
+	listed := 0
+	for _, in := range t.d.Inputs {
+		if !in.Read() || in.Unrecognised > 0 || in.Skipped > 0 || in.Err != "" {
+			unread = append(unread, in)
+		}
+		if !in.Read() {
+			continue
+		}
+		if listed++; listed > maxListed && !t.verbose {
+			continue
+		}
+		name := t.d.short(in.Path)
+		if name == "-" {
+			name = "standard input"
+		}
+		if cells(name) > wide {
+			name = "..." + name[max(0, len(name)-wide+3):]
+		}
+		title := in.Title
+		if title == "" {
+			title = in.Format
+		}
+		t.put(noPaint, 2, pad(name, wide)+"  "+plural(in.Lines, "line", "lines")+"  "+title)
+	}
+	if listed == 0 {
+		t.put(noPaint, 2, "nothing")
+	}
+	if listed > maxListed && !t.verbose {
+		t.put(dim, 2, fmt.Sprintf("and %d more", listed-maxListed))
+	}
+	t.unread(unread)
+}
+
+// maxListed bounds the inputs listed in text.
+const maxListed = 20
+
+func (t *text) unread(list []Input) {
+	if len(list) == 0 {
+		return
+	}
+	t.head("Not read, or not wholly")
+	for i, in := range list {
+		if i == maxListed && !t.verbose {
+			t.put(dim, 2, fmt.Sprintf("and %d more", len(list)-maxListed))
+			break
+		}
+		name := t.d.short(in.Path)
+		for _, s := range in.troubles() {
+			t.wrap(noPaint, 2, "", name+": "+s.says)
+			if s.at.Line > 0 && s.at.Text != "" {
+				t.put(dim, 4, fmt.Sprintf("%d: %s", s.at.Line, s.at.Text))
+			}
+		}
+	}
+}
+
+type trouble struct {
+	says string
+	at   Excerpt
+}
+
+// troubles says what of an input was not read.
+func (in *Input) troubles() []trouble {
+	var out []trouble
+	if in.Err != "" {
+		out = append(out, trouble{says: in.Err})
+	}
+	if in.Skipped > 0 {
+		out = append(out, trouble{plural(in.Skipped, "line is", "lines are") + " damaged, the first", in.FirstSkipped})
+	}
+	switch {
+	case in.Unrecognised > 0 && in.Unrecognised >= in.Lines:
+		out = append(out, trouble{"no format recognised; its first line", in.FirstUnrecognised})
+	case in.Unrecognised > 0:
+		out = append(out, trouble{fmt.Sprintf("%s of %s not recognised, the first", number(in.Unrecognised), plural(in.Lines, "line", "lines")), in.FirstUnrecognised})
+	case !in.Read() && in.Err == "" && in.Lines == 0:
+		out = append(out, trouble{says: "empty"})
+	case !in.Read() && in.Err == "":
+		out = append(out, trouble{says: "no format recognised"})
+	}
+	return out
+}
+
+func (t *text) assumptions() {
+	if len(t.d.Assumptions) == 0 {
+		return
+	}
+	t.head("Assumed")
+	for _, s := range t.d.Assumptions {
+		t.wrap(noPaint, 2, "", s)
+	}
+}
