@@ -163,3 +163,31 @@ func startPHP(ctx context.Context, st *Stage, pool, reportMicros string) error {
 	}
 	return waitListening(ctx, "unix", st.Path("php-fpm.sock"))
 }
+
+const uwsgiConfig = `[uwsgi]
+plugin = python3
+wsgi-file = @dir@/app.py
+callable = app
+master = true
+processes = 4
+socket = @dir@/uwsgi.sock
+chmod-socket = 666
+vacuum = true
+logto = @dir@/uwsgi.log
+`
+
+// startUWSGI starts app.py under uWSGI, and nginx in front of it.
+func startUWSGI(ctx context.Context, st *Stage, config string, env ...string) error {
+	if err := st.Write("uwsgi.ini", config); err != nil {
+		return err
+	}
+	st.Keep("uwsgi.log")
+	if _, err := st.Start(Command{Program: "uwsgi", Args: []string{"--ini", "@dir@/uwsgi.ini", "--die-on-term"}, Env: env}); err != nil {
+		return err
+	}
+	if err := waitListening(ctx, "unix", st.Path("uwsgi.sock")); err != nil {
+		return err
+	}
+	_, err := startNginx(ctx, st, nginx{Location: "include /etc/nginx/uwsgi_params;\nuwsgi_pass unix:@dir@/uwsgi.sock;\n"})
+	return err
+}

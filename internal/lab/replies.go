@@ -22,6 +22,21 @@ var replies = []Scenario{
 		Run: headerTooBig,
 	},
 	{
+		Name: "nginx-uwsgi-bad-header", Front: "nginx", Backend: "uwsgi",
+		Fault: "protocol-error", Blame: Backend,
+		Doc: "The application puts the customer's name in a header; some names were imported with a line break in them. What follows " +
+			"the break is no header, nginx says `upstream sent invalid header` and answers 502.",
+		Run: badHeader,
+	},
+	{
+		Name: "haproxy-puma-cut", Front: "haproxy", Backend: "puma",
+		Fault: "reset-mid-response", Also: []string{"crash"}, Blame: Backend,
+		Doc: "An export raises an exception after half of its rows. Status 200 is already sent; Puma closes the connection, HAProxy " +
+			"logs 200 with SD, and the client holds half a file.",
+		Played: "syslog.",
+		Run:    midResponse,
+	},
+	{
 		Name: "nginx-tls-expired", Front: "nginx", Backend: "node",
 		Fault: "tls-handshake", Blame: Backend,
 		Doc: "nginx speaks TLS to the application and verifies its certificate, which expires in mid-traffic and is renewed twelve " +
@@ -60,6 +75,43 @@ func headerTooBig(ctx context.Context, st *Stage) error {
 		Route{Method: "POST", Path: "/login", Weight: 9, Body: `{"user":"anna","password":"x"}`},
 		Route{Method: "POST", Path: "/login", Weight: 3, Body: `{"user":"ops-lee","password":"x"}`},
 	))
+}
+
+func badHeader(ctx context.Context, st *Stage) error {
+	if err := st.Write("app.py", appFile("customers.py")); err != nil {
+		return err
+	}
+	if err := startUWSGI(ctx, st, uwsgiConfig); err != nil {
+		return err
+	}
+	return st.traffic.Run(ctx, 90*time.Second, 6, with(Route{Method: "GET", Path: "/customers/#", Weight: 14}))
+}
+
+func midResponse(ctx context.Context, st *Stage) error {
+	addr, err := st.Addr("app", 11, 9292)
+	if err != nil {
+		return err
+	}
+	if err := st.Write("config.ru", appFile("config.ru")); err != nil {
+		return err
+	}
+	log, err := st.create("puma.log")
+	if err != nil {
+		return err
+	}
+	if _, err := st.Start(Command{
+		Program: "puma", Args: []string{"-e", "production", "-t", "8:8", "-b", "tcp://" + addr, "config.ru"},
+		Stdout: log, Stderr: log,
+	}); err != nil {
+		return err
+	}
+	if err := waitListening(ctx, "tcp", addr); err != nil {
+		return err
+	}
+	if _, err := startHAProxy(ctx, st, "timeout server 30s\n", "server app1 @app@ maxconn 200\n"); err != nil {
+		return err
+	}
+	return st.traffic.Run(ctx, 90*time.Second, 8, with(Route{Method: "GET", Path: "/exports/#", Weight: 9}))
 }
 
 const tlsOptions = `tls()`

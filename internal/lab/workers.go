@@ -139,20 +139,6 @@ access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"
 	return st.traffic.Run(ctx, 45*time.Second, 17, busy)
 }
 
-const uwsgiConfig = `[uwsgi]
-plugin = python3
-wsgi-file = @dir@/app.py
-callable = app
-master = true
-processes = 4
-socket = @dir@/uwsgi.sock
-chmod-socket = 666
-harakiri = 6
-harakiri-verbose = true
-vacuum = true
-logto = @dir@/uwsgi.log
-`
-
 func uwsgiHarakiri(ctx context.Context, st *Stage) error {
 	billing, err := startBilling(st, stallEvery(4))
 	if err != nil {
@@ -161,20 +147,7 @@ func uwsgiHarakiri(ctx context.Context, st *Stage) error {
 	if err := st.Write("app.py", appFile("app.py")); err != nil {
 		return err
 	}
-	if err := st.Write("uwsgi.ini", uwsgiConfig); err != nil {
-		return err
-	}
-	st.Keep("uwsgi.log")
-	if _, err := st.Start(Command{
-		Program: "uwsgi", Args: []string{"--ini", "@dir@/uwsgi.ini", "--die-on-term"},
-		Env: []string{"BILLING_URL=http://" + billing + "/invoices"},
-	}); err != nil {
-		return err
-	}
-	if err := waitListening(ctx, "unix", st.Path("uwsgi.sock")); err != nil {
-		return err
-	}
-	if _, err := startNginx(ctx, st, nginx{Location: "include /etc/nginx/uwsgi_params;\nuwsgi_pass unix:@dir@/uwsgi.sock;\n"}); err != nil {
+	if err := startUWSGI(ctx, st, uwsgiConfig+"harakiri = 6\nharakiri-verbose = true\n", "BILLING_URL=http://"+billing+"/invoices"); err != nil {
 		return err
 	}
 	return st.traffic.Run(ctx, 100*time.Second, 5, with(Route{Method: "GET", Path: "/invoices/#", Weight: 6}))
