@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"culprit/internal/source"
+	"culprit/internal/source/apache"
 	"culprit/internal/source/docker"
 	"culprit/internal/source/gclb"
 	"culprit/internal/source/haproxy"
@@ -18,6 +19,7 @@ import (
 // special before the general.
 func Formats() []source.Format {
 	return slices.Concat[[]source.Format](
+		apache.Formats,
 		docker.Formats,
 		gclb.Formats,
 		haproxy.Formats,
