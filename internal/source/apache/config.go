@@ -112,7 +112,7 @@ func readConfig(env *source.Env, doc *source.Doc, out source.Sink) error {
 		}
 		r.n, r.raw = first, b
 		w := words(b)
-		if len(w) == 0 {
+		if len(w) == 0 || w[0] == "" {
 			continue
 		}
 		name := strings.ToLower(w[0])
