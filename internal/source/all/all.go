@@ -13,6 +13,7 @@ import (
 	"culprit/internal/source/journal"
 	"culprit/internal/source/linux"
 	"culprit/internal/source/nginx"
+	"culprit/internal/source/node"
 )
 
 // Formats returns all formats, in the order in which equals are preferred: the
@@ -26,6 +27,7 @@ func Formats() []source.Format {
 		journal.Formats,
 		linux.Formats,
 		nginx.Formats,
+		node.Formats,
 	)
 }
 
