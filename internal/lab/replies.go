@@ -30,9 +30,10 @@ var replies = []Scenario{
 	},
 	{
 		Name: "haproxy-puma-cut", Front: "haproxy", Backend: "puma",
-		Fault: "reset-mid-response", Also: []string{"crash"}, Blame: Backend,
-		Doc: "An export raises an exception after half of its rows. Status 200 is already sent; Puma closes the connection, HAProxy " +
-			"logs 200 with SD, and the client holds half a file.",
+		Fault: "reset-mid-response", Also: []string{"protocol-error"}, Blame: Backend,
+		Doc: "An export raises an exception after half of its rows; Puma writes an error page into the middle of the chunked body and " +
+			"closes. Where HAProxy has passed on the beginning it logs 200 with SD and the client holds half a file; where all came " +
+			"in one piece it logs 502 with PH.",
 		Played: "syslog.",
 		Run:    midResponse,
 	},
