@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"time"
 )
@@ -282,7 +281,7 @@ func caddyRefused(ctx context.Context, st *Stage) error {
 		return err
 	}
 	st.Keep("access.log", "caddy.log")
-	if _, err := st.Start(Command{Program: "caddy", Args: []string{"run", "--adapter", "caddyfile", "--config", "@dir@/Caddyfile"}, Stderr: io.Discard}); err != nil {
+	if _, err := st.Start(Command{Program: "caddy", Args: []string{"run", "--adapter", "caddyfile", "--config", "@dir@/Caddyfile"}}); err != nil {
 		return err
 	}
 	st.traffic.URL = "http://" + addr

@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"net"
-	"os"
 	"strings"
 )
 
@@ -138,7 +137,7 @@ func startGunicorn(ctx context.Context, st *Stage, config string, env ...string)
 }
 
 func restartGunicorn(ctx context.Context, st *Stage, addr string, env ...string) (*Process, error) {
-	p, err := st.Start(Command{Program: "gunicorn", Args: []string{"-c", "gunicorn.conf.py", "app:app"}, Env: env, Stderr: os.Stderr})
+	p, err := st.Start(Command{Program: "gunicorn", Args: []string{"-c", "gunicorn.conf.py", "app:app"}, Env: env})
 	if err != nil {
 		return nil, err
 	}

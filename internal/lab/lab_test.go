@@ -2,9 +2,11 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +111,66 @@ func TestScenariosAreWhole(t *testing.T) {
 		if s.Fault == "" && !s.Control {
 			t.Errorf("%s has no fault and is no control", s.Name)
 		}
+	}
+}
+
+// maxExample is about what a folder of evidence may weigh in a repository.
+const maxExample = 500 << 10 // bytes
+
+func TestExamplesAgreeWithTheirScenarios(t *testing.T) {
+	const examples = "../../examples"
+	found, err := filepath.Glob(filepath.Join(examples, "*", ExpectedFile))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no examples in %s: %v", examples, err)
+	}
+	for _, path := range found {
+		dir := filepath.Dir(path)
+		s, ok := Find(filepath.Base(dir))
+		if !ok {
+			t.Errorf("%s has no scenario", dir)
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var truth Expected
+		if err := json.Unmarshal(text, &truth); err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if truth.Cause != s.Fault || !slices.Equal(truth.Also, s.Also) || truth.Blame != s.Blame || truth.Control != s.Control {
+			t.Errorf("%s says %+v, its scenario %q %q %q %t", path, truth, s.Fault, s.Also, s.Blame, s.Control)
+		}
+		if err := plausible(s, truth); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		checkEvidence(t, dir)
+	}
+}
+
+// checkEvidence finds evidence that is too much, or that names the machine.
+func checkEvidence(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := 0
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += len(text)
+		for _, path := range []string{"/tmp/", "/root/", "/home/"} {
+			if strings.Contains(string(text), path) && !strings.Contains(string(text), Home+path) {
+				t.Errorf("%s/%s names %s", dir, e.Name(), path)
+			}
+		}
+	}
+	if size > maxExample {
+		t.Errorf("%s has %d bytes, more than %d", dir, size, maxExample)
 	}
 }
 

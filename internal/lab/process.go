@@ -16,7 +16,7 @@ type Command struct {
 	Args    []string
 	Env     []string  // added to a minimal environment
 	Stdout  io.Writer // nil discards
-	Stderr  io.Writer // nil discards
+	Stderr  io.Writer // nil is a file that is no evidence, but read when a run fails
 	Cred    *syscall.Credential
 	Umask   string // shell notation, for example "0177"; empty leaves it alone
 }
@@ -33,6 +33,13 @@ const stopGrace = 3 * time.Second
 // Start starts a server, as an unprivileged user where possible, in a process
 // group of its own that ends with the stage.
 func (st *Stage) Start(c Command) (*Process, error) {
+	if c.Stderr == nil {
+		f, err := st.open(c.Program + ".stderr.log")
+		if err != nil {
+			return nil, err
+		}
+		c.Stderr = f
+	}
 	p, err := st.launch(c)
 	if err != nil {
 		return nil, err

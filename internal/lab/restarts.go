@@ -15,7 +15,7 @@ var restarts = []Scenario{
 			"requests it was working on are cut. GETs are sent to the other one, POSTs end as 502.",
 		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
 		Run: func(ctx context.Context, st *Stage) error {
-			return rollingRestart(ctx, st, 12*time.Second)
+			return rollingRestart(ctx, st, []int{118, 119, 120, 121, 122}, 12*time.Second, 8*time.Second)
 		},
 	},
 	{
@@ -25,7 +25,7 @@ var restarts = []Scenario{
 			"(fail_timeout is 10 s) when the second goes, and answers 502 `no live upstreams` although both are up.",
 		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
 		Run: func(ctx context.Context, st *Stage) error {
-			return rollingRestart(ctx, st, 4*time.Second)
+			return rollingRestart(ctx, st, []int{118, 119}, 4*time.Second, 32*time.Second)
 		},
 	},
 	{
@@ -59,9 +59,9 @@ const orderRoutes = `
   if (req.method === 'POST') await sleep(1000 + Math.random() * 1600);
 `
 
-// rollingRestart deploys five times, with a time between the restarts of the
-// two applications.
-func rollingRestart(ctx context.Context, st *Stage, between time.Duration) error {
+// rollingRestart deploys the releases, with a time between the restarts of the
+// two applications and a rest after each release.
+func rollingRestart(ctx context.Context, st *Stage, releases []int, between, rest time.Duration) error {
 	journal, err := st.Journal("journal.log", "app1")
 	if err != nil {
 		return err
@@ -73,8 +73,7 @@ func rollingRestart(ctx context.Context, st *Stage, between time.Duration) error
 	if _, err := startNginx(ctx, st, nginx{HTTP: pair, Location: proxyHeaders + "proxy_pass http://shop;\n", Format: "json"}); err != nil {
 		return err
 	}
-	const begin, rest = 14 * time.Second, 8 * time.Second
-	releases := []int{118, 119, 120, 121, 122}
+	const begin = 14 * time.Second
 	rollout := func() error {
 		return deploy(ctx, st, units, releases, between, rest)
 	}

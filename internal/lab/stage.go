@@ -164,12 +164,17 @@ func (st *Stage) keepAs(from, to string) {
 
 // create opens a new file of evidence for writing.
 func (st *Stage) create(name string) (*os.File, error) {
+	st.Keep(name)
+	return st.open(name)
+}
+
+// open opens a file of the stage for writing.
+func (st *Stage) open(name string) (*os.File, error) {
 	f, err := os.OpenFile(st.Path(name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	st.onClose(func() { f.Close() })
-	st.Keep(name)
 	return f, st.own(f.Name())
 }
 
