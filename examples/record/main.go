@@ -1,9 +1,14 @@
 // Command record makes the faults of package lab with real servers and writes
 // the evidence they leave to examples/NAME.
 //
-//	go run ./examples/record            all of them, about an hour
+//	go run ./examples/record            all of them, some 75 minutes
 //	go run ./examples/record NAME...    the named ones
 //	go run ./examples/record -list      the names
+//	go run ./examples/record -index     only README.md, from what is recorded
+//
+// It runs as root or as a user; as root it starts the servers as www-data, and
+// only then can it record those scenarios that need two users or the kernel's
+// memory limits.
 //
 // It exits with 0 if all were recorded, with 1 if one was not, and with 2 for
 // an unknown name.
@@ -90,9 +95,13 @@ func recordAll(ctx context.Context, chosen []lab.Scenario, dir string, stdout, s
 	for _, s := range chosen {
 		_, err := lab.Record(ctx, s, filepath.Join(dir, s.Name), logf)
 		var missing *lab.MissingError
+		var privilege *lab.PrivilegeError
 		switch {
 		case errors.As(err, &missing):
 			fmt.Fprintf(stderr, "%s: left out: %v\n", s.Name, missing)
+			ok = false
+		case errors.As(err, &privilege):
+			fmt.Fprintf(stderr, "%s: left out: %v\n", s.Name, privilege)
 			ok = false
 		case err != nil:
 			fmt.Fprintln(stderr, err)
