@@ -9,6 +9,7 @@ import (
 	"culprit/internal/source/apache"
 	"culprit/internal/source/docker"
 	"culprit/internal/source/gclb"
+	"culprit/internal/source/gunicorn"
 	"culprit/internal/source/haproxy"
 	"culprit/internal/source/journal"
 	"culprit/internal/source/linux"
@@ -28,6 +29,7 @@ func Formats() []source.Format {
 		linux.Formats,
 		nginx.Formats,
 		node.Formats,
+		gunicorn.Formats,
 	)
 }
 
