@@ -53,8 +53,8 @@ func (e *Env) Local(year int, month time.Month, day, hour, min, sec, nsec int) t
 		e.zoneless.Store(true)
 	}
 	loc := e.Zone
-	if loc == nil {
-		loc = time.UTC
+	if loc == nil || loc == time.UTC {
+		return time.Unix(unixDate(year, int(month), day)+int64(hour*3600+min*60+sec), int64(nsec)).UTC()
 	}
 	return time.Date(year, month, day, hour, min, sec, nsec, loc).UTC()
 }
@@ -65,14 +65,15 @@ func (e *Env) Yearless(month time.Month, day, hour, min, sec, nsec int) time.Tim
 	if e.Reference.IsZero() {
 		return time.Time{}
 	}
-	best := time.Time{}
-	for y := e.Reference.Year() - 1; y <= e.Reference.Year()+1; y++ {
-		t := e.Local(y, month, day, hour, min, sec, nsec)
-		if best.IsZero() || t.Sub(e.Reference).Abs() < best.Sub(e.Reference).Abs() {
-			best = t
-		}
+	// Half a year to either side of the reference decides.
+	y := e.Reference.Year()
+	switch days := int64(e.Reference.YearDay()) - (unixDate(y, int(month), day)-unixDate(y, 1, 1))/86400; {
+	case days > 183:
+		y++
+	case days < -183:
+		y--
 	}
-	return best
+	return e.Local(y, month, day, hour, min, sec, nsec)
 }
 
 // AssumedZone reports whether any stamp without a zone was read.

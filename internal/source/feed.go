@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"culprit/internal/fact"
@@ -27,7 +30,7 @@ type Options struct {
 	Follow func(f fact.Fact, line []byte) bool
 	Found  func(fact.Fact)
 	// Progress, if set, is told how many packed bytes were read since its
-	// last call.
+	// last call. It is called from several goroutines.
 	Progress func(bytes int)
 }
 
@@ -93,14 +96,19 @@ func Feed(env *Env, formats []Format, wrappers []Wrapper, inputs []Input, opt Op
 	}
 	found := make([][]fact.Fact, len(inputs))
 	for _, config := range []bool{true, false} {
+		var which []int
 		for i, o := range opened {
 			if o.config() == config {
-				out := &sink{f: f, rep: &reports[i], tally: tallies{}}
-				f.read(o, out)
-				found[i] = out.end()
-				opened[i].close()
+				which = append(which, i)
 			}
 		}
+		parallel(len(which), !config, func(n int) {
+			i := which[n]
+			out := f.sink(&reports[i])
+			f.read(opened[i], out)
+			found[i] = out.end()
+			opened[i].close()
+		})
 	}
 	for i := range found {
 		for _, x := range found[i] {
@@ -111,12 +119,45 @@ func Feed(env *Env, formats []Format, wrappers []Wrapper, inputs []Input, opt Op
 	return reports, nil
 }
 
+// parallel calls do for 0 to n-1, on all processors if many is set. What is
+// done must not depend on the order.
+func parallel(n int, many bool, do func(int)) {
+	workers := min(n, runtime.GOMAXPROCS(0))
+	if !many || workers < 2 {
+		for i := range n {
+			do(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
 type feeder struct {
 	env      *Env
 	formats  []Format
 	wrappers []Wrapper
 	opt      Options
 	as       *Format
+	mu       sync.Mutex // guards opt.Found
+}
+
+// found hands a followed fact to the caller, from any reader.
+func (f *feeder) found(x fact.Fact) {
+	if !f.opt.ShowSecrets {
+		redactFact(x)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.opt.Found(x)
 }
 
 func (f *feeder) format(id string) *Format {
@@ -136,6 +177,8 @@ type opened struct {
 	head []byte
 	doc  *Format // it is a document of this format
 	pin  *Format // nearly all of its first lines are of this format
+	wrap []int   // the wrappers around those lines, by their numbers
+	raw  bool    // not packed
 	err  error
 }
 
@@ -155,11 +198,12 @@ func (o *opened) reopen(progress func(int)) error {
 		return err
 	}
 	o.file = file
-	r, err := unpack(file, progress)
+	r, raw, err := unpack(file, progress)
 	if err != nil {
 		return err
 	}
-	o.r = bufio.NewReaderSize(r, HeadSize)
+	o.raw = raw
+	o.r = bufio.NewReaderSize(r, blockSize)
 	return nil
 }
 
@@ -206,13 +250,18 @@ func (f *feeder) open(in Input) *opened {
 // format throughout.
 const pinLines = 60
 
-// pin returns the format that recognises nine in ten of the first lines best,
-// nil where the input is mixed or wrapped.
+// pin finds the format that recognises nine in ten of the first lines best,
+// with the wrappers around it; nil where the input is mixed.
 func (f *feeder) pin(o *opened) *Format {
 	if f.as != nil {
 		return f.as
 	}
-	score := map[*Format]int{}
+	type shape struct {
+		x    *Format
+		wrap string
+	}
+	score := map[shape]int{}
+	wraps := map[string][]int{}
 	lines := 0
 	rest := o.head
 	for lines < pinLines && len(rest) > 0 {
@@ -230,36 +279,39 @@ func (f *feeder) pin(o *opened) *Format {
 		}
 		lines++
 		l := Line{Text: text, Path: o.in.Path, N: lines}
-		f.unwrap(&l)
-		if l.Wrapped {
-			return nil
-		}
+		chain := f.unwrap(&l)
+		key := fmt.Sprint(chain)
+		wraps[key] = chain
 		if x, _ := f.best(&l, nil); x != nil {
-			score[x]++
+			score[shape{x, key}]++
 		}
 	}
-	for x, n := range score {
+	for k, n := range score {
 		if lines > 1 && n*10 >= lines*9 {
-			return x
+			o.wrap = wraps[k.wrap]
+			return k.x
 		}
 	}
 	return nil
 }
 
-// unwrap takes wrappers off, at most four, one inside the other.
-func (f *feeder) unwrap(l *Line) {
-	for depth := 0; depth < 4; depth++ {
+// unwrap takes wrappers off, at most four, one inside the other, and returns
+// their numbers.
+func (f *feeder) unwrap(l *Line) (chain []int) {
+	for range 4 {
 		took := false
 		for i := range f.wrappers {
 			if f.wrappers[i].Unwrap(f.env, l) {
 				l.Wrapped, took = true, true
+				chain = append(chain, i)
 				break
 			}
 		}
 		if !took {
-			return
+			break
 		}
 	}
+	return chain
 }
 
 // best returns the surest format for a line, leaving out those in not.
@@ -309,7 +361,7 @@ func (f *feeder) readDoc(o *opened, out *sink) {
 	if len(data) > 0 && data[len(data)-1] != '\n' {
 		rep.Lines++
 	}
-	out.format, out.line = o.doc, Line{Path: o.in.Path}
+	out.format, out.line = o.doc, &Line{Path: o.in.Path}
 	doc := &Doc{Path: o.in.Path, Data: data, Skip: func(n int, why string) { out.skip(n, why) }}
 	if e := o.doc.ReadDoc(f.env, doc, out); e != nil {
 		rep.Err = e
@@ -322,13 +374,27 @@ func (f *feeder) readDoc(o *opened, out *sink) {
 }
 
 func (f *feeder) readLines(o *opened, out *sink) {
-	rep := out.rep
 	if f.readFacts(o, out) {
 		return
 	}
-	lr := &lineReader{r: o.r}
-	m := &machine{f: f, out: out, readers: map[*Format]LineReader{}, pin: o.pin}
-	out.machine = m
+	if f.readRanges(o, out) {
+		return
+	}
+	if !o.raw && o.in.Size > rangeSize/8 {
+		ahead := readAhead(o.r)
+		defer ahead.Close()
+		f.scan(bufio.NewReaderSize(ahead, blockSize), o, out)
+		return
+	}
+	f.scan(o.r, o, out)
+}
+
+// scan reads lines to the end.
+func (f *feeder) scan(r *bufio.Reader, o *opened, out *sink) {
+	rep := out.rep
+	lr := &lineReader{r: r}
+	m := f.machine(o, out)
+	l := Line{Path: o.in.Path}
 	for {
 		text, err := lr.next()
 		if err != nil {
@@ -341,15 +407,11 @@ func (f *feeder) readLines(o *opened, out *sink) {
 		if len(text) == 0 && m.cur == nil {
 			continue
 		}
-		l := Line{Text: text, Path: o.in.Path, N: rep.Lines}
+		l.Text, l.N = text, rep.Lines
 		m.line(&l)
 		out.offset += int64(len(text)) + 1
 	}
 	rep.Cut = lr.cut
-	m.close()
-	if rep.Err != nil && rep.Lines > 0 && rep.Requests == 0 && len(out.facts) == 0 && len(out.tally) == 0 {
-		rep.Lines = 0
-	}
 }
 
 // readFacts reads an input that holds facts in their own encoding.
@@ -390,8 +452,19 @@ type machine struct {
 	out     *sink
 	readers map[*Format]LineReader
 	order   []*Format
-	pin     *Format // tried first, before any wrapper
+	pin     *Format // tried first
+	wrap    []int   // after these wrappers
+	plain   bool    // the pinned format's lines stand unwrapped
 	cur     *Format // read the line before
+}
+
+func (f *feeder) machine(o *opened, out *sink) *machine {
+	m := &machine{f: f, out: out, readers: map[*Format]LineReader{}}
+	if o != nil {
+		m.pin, m.wrap, m.plain = o.pin, o.wrap, len(o.wrap) == 0
+	}
+	out.machine = m
+	return m
 }
 
 func (m *machine) reader(x *Format) LineReader {
@@ -406,8 +479,14 @@ func (m *machine) reader(x *Format) LineReader {
 
 // line has one line read by the format that knows it.
 func (m *machine) line(l *Line) {
-	if m.pin != nil && m.offer(m.pin, l) {
-		return
+	if m.pin != nil {
+		if m.plain {
+			if m.offer(m.pin, l) {
+				return
+			}
+		} else if m.wrapped(l) {
+			return
+		}
 	}
 	raw := *l
 	m.f.unwrap(l)
@@ -426,6 +505,18 @@ func (m *machine) line(l *Line) {
 		m.out.seen(l.Time)
 	}
 	m.out.unknown(&raw, l.Wrapped)
+}
+
+// wrapped reads l by the wrappers and the format of nearly all lines.
+func (m *machine) wrapped(l *Line) bool {
+	inner := *l
+	for _, i := range m.wrap {
+		if !m.f.wrappers[i].Unwrap(m.f.env, &inner) {
+			return false
+		}
+		inner.Wrapped = true
+	}
+	return m.offer(m.pin, &inner)
 }
 
 // try offers l to the format of the line before it, as a continuation, where
@@ -456,7 +547,7 @@ func (m *machine) offer(x *Format, l *Line) bool {
 	if x.NewReader == nil {
 		return false
 	}
-	m.out.format, m.out.line = x, *l
+	m.out.format, m.out.line = x, l
 	switch m.reader(x).Line(l, m.out) {
 	case Mine:
 		m.out.tally[x]++
@@ -470,9 +561,18 @@ func (m *machine) offer(x *Format, l *Line) bool {
 	return true
 }
 
+// closeAll has every reader state what is pending, once.
+func (m *machine) closeAll() {
+	m.close()
+	m.order, m.readers = nil, map[*Format]LineReader{}
+}
+
 func (m *machine) close() {
 	for _, x := range m.order {
 		m.out.format = x
+		if m.out.line == nil {
+			m.out.line = &Line{Path: m.out.rep.Path}
+		}
 		m.readers[x].Close(m.out)
 	}
 }

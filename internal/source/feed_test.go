@@ -116,7 +116,7 @@ func TestFeedBinary(t *testing.T) {
 }
 
 func TestUTF16(t *testing.T) {
-	got, err := unpack(bytes.NewReader([]byte{0xff, 0xfe, 'r', 0, 'e', 0, 'q', 0, 0x3d, 0xd8, 0x00, 0xde}), nil)
+	got, _, err := unpack(bytes.NewReader([]byte{0xff, 0xfe, 'r', 0, 'e', 0, 'q', 0, 0x3d, 0xd8, 0x00, 0xde}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,10 @@
 package source
 
 import (
+	"cmp"
+	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"culprit/internal/fact"
@@ -23,42 +26,67 @@ const (
 	maxBackend = 30_000
 	// maxBuckets bounds the samples; over it, the interval is made longer.
 	maxBuckets = 20_000
-	// maxNames bounds the distinct upstreams and methods counted apart.
-	maxNames = 256
+	// maxNames bounds the distinct upstreams counted apart.
+	maxNames = 1024
+	// maxMinutes is over how many minutes controls are held before those far
+	// from any failure are let go.
+	maxMinutes = 4 * 60
 )
 
 // fold keeps of one input's requests what can help to explain a failure, and
 // counts the rest.
 type fold struct {
-	step     time.Duration // interval of the samples
-	buckets  map[bucket]*tally
-	last     bucket
-	lastT    *tally
-	names    map[string]bool
-	heard    map[string]time.Time // per upstream address: when it was last heard of
+	step    int64 // interval of the samples, in seconds
+	minutes map[int64]*minute
+	size    int // tallies in all minutes
+	cur     *minute
+	names   map[string]int32 // upstreams
+	list    []upstream
+
 	kept     []*fact.Request
 	alike    map[alike]*alikeN
 	controls map[int64][]control // by minute, the lowest hashes
 	backend  int
 	lost     int // requests of a backend not kept
-
-	total, failed int
-	first, latest time.Time
+	latest   int64
 }
 
-type bucket struct {
-	at       int64 // Unix seconds of its beginning
-	upstream string
-	method   string
-	class    int // status / 100; -1 unknown
+// upstream is a member that requests were sent to.
+type upstream struct {
+	name  string
+	heard time.Time // when it was last heard of
 }
 
-type tally struct {
-	key   bucket // owns its strings
-	n     int
-	sum   time.Duration
-	timed int
-	slow  time.Duration
+// minute counts the requests that ended in one interval.
+type minute struct {
+	at      int64 // Unix seconds of its beginning
+	tallies map[tallyKey]int
+	last    tallyKey // n is its count, not yet in tallies
+	n       int
+}
+
+// tallyKey packs what requests are counted by: number of the upstream, of the
+// method, and the class of the status.
+type tallyKey uint32
+
+func keyOf(up int32, method, class int) tallyKey {
+	return tallyKey(up)<<8 | tallyKey(method)<<4 | tallyKey(class)
+}
+
+func (k tallyKey) parts() (up int32, method, class int) {
+	return int32(k >> 8), int(k >> 4 & 15), int(k & 15)
+}
+
+// methods are those counted apart; others share the last.
+var methods = [...]string{"", "GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "other"}
+
+func methodOf(m string) int {
+	for i, x := range methods {
+		if m == x {
+			return i
+		}
+	}
+	return len(methods) - 1
 }
 
 type alike struct {
@@ -82,7 +110,7 @@ type control struct {
 
 func newFold() *fold {
 	return &fold{
-		step: time.Minute, buckets: map[bucket]*tally{}, names: map[string]bool{}, heard: map[string]time.Time{},
+		step: 60, minutes: map[int64]*minute{}, names: map[string]int32{"": 0}, list: []upstream{{}},
 		alike: map[alike]*alikeN{}, controls: map[int64][]control{},
 	}
 }
@@ -104,110 +132,184 @@ func Troubled(r *fact.Request) bool {
 }
 
 // add takes one request. own makes a copy of it that may be kept.
-func (f *fold) add(r *fact.Request, offset int64, own func() *fact.Request) {
-	minute := int64(0)
+func (f *fold) add(r *fact.Request, offset int64, own func(*fact.Request) *fact.Request) {
+	sec := int64(0)
 	if !r.Time.IsZero() {
-		sec := r.Time.Unix()
-		minute = sec - sec%60
-		if f.first.IsZero() || r.Time.Before(f.first) {
-			f.first = r.Time
-		}
-		if r.Time.After(f.latest) {
-			f.latest = r.Time
-		}
+		sec = r.Time.Unix()
+		f.latest = max(f.latest, sec)
+	}
+	at := sec - sec%60
+	up := int32(0)
+	if n := len(r.Attempts); n > 0 {
+		up = f.name(r.Attempts[n-1].Address)
+	} else {
+		up = f.name(r.Upstream)
 	}
 	if !r.Partial {
-		f.count(r, minute)
+		f.count(sec, up, r)
 	}
-	troubled := Troubled(r)
 	switch {
-	case troubled:
+	case Troubled(r):
 		f.idle(r)
-		f.keep(r, minute, own)
-	case r.Party.Role == fact.RoleBackend && f.backend < maxBackend:
-		f.backend++
-		f.kept = append(f.kept, own())
+		f.keep(r, at, own)
 	case r.Party.Role != fact.RoleBackend:
-		f.control(r, minute, offset, own)
+		f.control(r, at, offset, own)
+	case f.backend < maxBackend:
+		f.backend++
+		f.kept = append(f.kept, own(r))
 	default:
 		f.lost++
 	}
-	f.hear(r)
+	f.hear(r, up)
 }
 
-// count folds r into the sample of its minute.
-func (f *fold) count(r *fact.Request, minute int64) {
-	n := r.N()
-	f.total += n
-	b := bucket{at: minute, class: -1}
-	if f.step > time.Minute {
-		b.at -= b.at % int64(f.step/time.Second)
+// count folds r into the tally of its interval.
+func (f *fold) count(sec int64, up int32, r *fact.Request) {
+	at := sec - sec%f.step
+	m := f.cur
+	if m == nil || m.at != at {
+		m = f.minute(at)
 	}
-	if r.Status.Known {
-		b.class = int(r.Status.N / 100)
+	class := 15
+	if r.Status.Known && r.Status.N >= 0 && r.Status.N < 1000 {
+		class = int(r.Status.N / 100)
 	}
-	if len(r.Attempts) > 0 {
-		b.upstream = r.Attempts[len(r.Attempts)-1].Address
-	} else {
-		b.upstream = r.Upstream
+	m.add(keyOf(up, methodOf(r.Method), class), r.N(), f)
+	if f.size > maxBuckets {
+		f.coarsen()
 	}
-	b.method = r.Method
-	t := f.lastT
-	if t == nil || b != f.last {
-		if t = f.buckets[b]; t == nil {
-			b.upstream, b.method = f.name(b.upstream), f.name(b.method)
-			if t = f.buckets[b]; t == nil {
-				if len(f.buckets) >= maxBuckets {
-					f.coarsen()
-					b.at -= b.at % int64(f.step/time.Second)
-				}
-				if t = f.buckets[b]; t == nil {
-					t = &tally{key: b}
-					f.buckets[b] = t
-				}
-			}
+}
+
+func (f *fold) minute(at int64) *minute {
+	m := f.minutes[at]
+	if m == nil {
+		m = &minute{at: at, tallies: map[tallyKey]int{}}
+		f.minutes[at] = m
+	}
+	f.cur = m
+	return m
+}
+
+func (m *minute) add(k tallyKey, n int, f *fold) {
+	if k == m.last {
+		m.n += n
+		return
+	}
+	m.flush(f)
+	m.last, m.n = k, n
+}
+
+func (m *minute) flush(f *fold) {
+	if m.n == 0 {
+		return
+	}
+	if _, ok := m.tallies[m.last]; !ok {
+		f.size++
+	}
+	m.tallies[m.last] += m.n
+	m.n = 0
+}
+
+// name returns the number of an upstream; those over the bound share one.
+func (f *fold) name(s string) int32 {
+	if i, ok := f.names[s]; ok {
+		return i
+	}
+	if len(f.list) >= maxNames {
+		s = "other"
+		if i, ok := f.names[s]; ok {
+			return i
 		}
-		f.last, f.lastT = t.key, t
 	}
-	t.n += n
-	if r.Duration.Known {
-		t.timed++
-		t.sum += r.Duration.D
-		t.slow = max(t.slow, r.Duration.D)
-	}
-}
-
-// name returns a copy of s that may be kept, or "other" where there are too
-// many.
-func (f *fold) name(s string) string {
-	if s == "" || f.names[s] {
-		return cloneString(s)
-	}
-	if len(f.names) >= maxNames {
-		return "other"
-	}
-	c := cloneString(s)
-	f.names[c] = true
-	return c
+	c := strings.Clone(s)
+	i := int32(len(f.list))
+	f.names[c] = i
+	f.list = append(f.list, upstream{name: c})
+	return i
 }
 
 // coarsen makes the samples' interval longer and joins what falls together.
 func (f *fold) coarsen() {
+	old := f.minutes
 	f.step *= 10
-	joined := make(map[bucket]*tally, len(f.buckets)/4)
-	for b, t := range f.buckets {
-		b.at -= b.at % int64(f.step/time.Second)
-		if j := joined[b]; j != nil {
-			j.n += t.n
-			j.timed += t.timed
-			j.sum += t.sum
-			j.slow = max(j.slow, t.slow)
-		} else {
-			t.key = b
-			joined[b] = t
+	f.minutes, f.size, f.cur = map[int64]*minute{}, 0, nil
+	for _, m := range old {
+		f.absorb(m, func(k tallyKey) tallyKey { return k })
+	}
+}
+
+// absorb adds another minute's tallies, their keys translated.
+func (f *fold) absorb(m *minute, translate func(tallyKey) tallyKey) {
+	m.flush(f)
+	into := f.minute(m.at - m.at%f.step)
+	for k, n := range m.tallies {
+		k = translate(k)
+		if _, ok := into.tallies[k]; !ok {
+			f.size++
+		}
+		into.tallies[k] += n
+	}
+}
+
+// shift moves the origins by the lines that stand before this fold's range.
+func (f *fold) shift(lines int) {
+	for _, r := range f.kept {
+		r.Origin.Line += lines
+	}
+	for _, c := range f.controls {
+		for _, x := range c {
+			x.req.Origin.Line += lines
 		}
 	}
-	f.buckets, f.lastT = joined, nil
+}
+
+// merge adds the fold of a later range of the same input.
+func (f *fold) merge(g *fold) {
+	number := make([]int32, len(g.list))
+	for i, u := range g.list {
+		number[i] = f.name(u.name)
+		if h := &f.list[number[i]].heard; u.heard.After(*h) {
+			*h = u.heard
+		}
+	}
+	for g.step < f.step {
+		g.coarsen()
+	}
+	for f.step < g.step {
+		f.coarsen()
+	}
+	for _, m := range g.minutes {
+		f.absorb(m, func(k tallyKey) tallyKey {
+			up, method, class := k.parts()
+			return keyOf(number[up], method, class)
+		})
+	}
+	f.latest = max(f.latest, g.latest)
+	as := func(r *fact.Request) *fact.Request { return r }
+	for _, r := range g.kept {
+		if r.Party.Role == fact.RoleBackend && !Troubled(r) {
+			if f.backend++; f.backend > maxBackend {
+				f.lost++
+				continue
+			}
+			f.kept = append(f.kept, r)
+			continue
+		}
+		at := int64(0)
+		if !r.Time.IsZero() {
+			at = r.Time.Unix() - r.Time.Unix()%60
+		}
+		f.keep(r, at, as)
+	}
+	f.lost += g.lost
+	for at, c := range g.controls {
+		both := append(f.controls[at], c...)
+		sort.Slice(both, func(i, j int) bool { return both[i].hash < both[j].hash })
+		f.controls[at] = both[:min(len(both), controlsAMinute)]
+	}
+	if len(f.controls) > maxMinutes {
+		f.thin()
+	}
 }
 
 // idle tells each try of r how long nothing had been heard of its member: a
@@ -222,40 +324,38 @@ func (f *fold) idle(r *fact.Request) {
 	}
 	for i := range r.Attempts {
 		a := &r.Attempts[i]
-		if t, ok := f.heard[a.Address]; ok && !a.Idle.Known && a.Address != "" && !start.Before(t) {
-			a.Idle = fact.Lasting(start.Sub(t))
+		if a.Idle.Known || a.Address == "" {
+			continue
+		}
+		if k, ok := f.names[a.Address]; ok {
+			if t := f.list[k].heard; !t.IsZero() && !start.Before(t) && f.list[k].name != "other" {
+				a.Idle = fact.Lasting(start.Sub(t))
+			}
 		}
 	}
 }
 
-func (f *fold) hear(r *fact.Request) {
-	if r.Time.IsZero() || r.Partial {
+func (f *fold) hear(r *fact.Request, last int32) {
+	n := len(r.Attempts)
+	if n == 0 || r.Partial || r.Time.IsZero() {
 		return
 	}
-	for i := range r.Attempts {
-		addr := r.Attempts[i].Address
-		if addr == "" {
-			continue
-		}
-		if _, ok := f.heard[addr]; ok {
-			f.heard[addr] = r.Time
-		} else if len(f.heard) < 16*maxNames {
-			f.heard[cloneString(addr)] = r.Time
-		}
+	f.list[last].heard = r.Time
+	for i := range n - 1 {
+		f.list[f.name(r.Attempts[i].Address)].heard = r.Time
 	}
 }
 
 // keep keeps a request that is more than ordinary, or counts it on one like
 // it.
-func (f *fold) keep(r *fact.Request, minute int64, own func() *fact.Request) {
-	f.failed += r.N()
+func (f *fold) keep(r *fact.Request, minute int64, own func(*fact.Request) *fact.Request) {
 	k := alike{minute: minute, status: r.Status.Or(-1), ended: r.Ended, code: r.Code, meth: r.Method, partial: r.Partial}
 	if len(r.Attempts) > 0 {
 		k.upstream = r.Attempts[len(r.Attempts)-1].Address
 	}
 	a := f.alike[k]
 	if a == nil {
-		k.code, k.upstream, k.meth = cloneString(k.code), cloneString(k.upstream), cloneString(k.meth)
+		k.code, k.upstream, k.meth = strings.Clone(k.code), strings.Clone(k.upstream), strings.Clone(k.meth)
 		a = &alikeN{}
 		f.alike[k] = a
 	}
@@ -267,20 +367,20 @@ func (f *fold) keep(r *fact.Request, minute int64, own func() *fact.Request) {
 	if len(f.kept) >= maxKept && len(f.kept) >= 2*maxKept {
 		return // the samples still count it
 	}
-	a.last = own()
+	a.last = own(r)
 	f.kept = append(f.kept, a.last)
 }
 
 // control keeps r if its hash is among the lowest of its minute: a random
 // sample that is the same in every run.
-func (f *fold) control(r *fact.Request, minute, offset int64, own func() *fact.Request) {
+func (f *fold) control(r *fact.Request, minute, offset int64, own func(*fact.Request) *fact.Request) {
 	h := mix(uint64(offset))
 	c := f.controls[minute]
 	if len(c) >= controlsAMinute && h >= c[len(c)-1].hash {
 		return
 	}
 	f.idle(r)
-	req := own()
+	req := own(r)
 	req.Control = true
 	i := sort.Search(len(c), func(i int) bool { return c[i].hash > h })
 	if len(c) < controlsAMinute {
@@ -289,7 +389,7 @@ func (f *fold) control(r *fact.Request, minute, offset int64, own func() *fact.R
 	copy(c[i+1:], c[i:])
 	c[i] = control{h, req}
 	f.controls[minute] = c
-	if len(f.controls) > 4*60 {
+	if len(f.controls) > maxMinutes {
 		f.thin()
 	}
 }
@@ -302,7 +402,7 @@ func (f *fold) thin() {
 			near[m] = true
 		}
 	}
-	latest := f.latest.Unix()
+	latest := f.latest
 	for m, c := range f.controls {
 		if !near[m] && latest-m > 10*60 {
 			if m%(60*60) == 0 {
@@ -340,38 +440,39 @@ func (f *fold) end(path string, party fact.Party, yield func(fact.Fact)) {
 	for _, r := range all {
 		yield(r)
 	}
-	keys := make([]bucket, 0, len(f.buckets))
-	for b := range f.buckets {
-		keys = append(keys, b)
+	type row struct {
+		at int64
+		k  tallyKey
+		n  int
 	}
-	sort.Slice(keys, func(i, j int) bool {
-		a, b := keys[i], keys[j]
-		if a.at != b.at {
-			return a.at < b.at
+	var rows []row
+	for _, m := range f.minutes {
+		m.flush(f)
+		for k, n := range m.tallies {
+			rows = append(rows, row{m.at, k, n})
 		}
-		if a.upstream != b.upstream {
-			return a.upstream < b.upstream
-		}
-		if a.method != b.method {
-			return a.method < b.method
-		}
-		return a.class < b.class
+	}
+	slices.SortFunc(rows, func(a, b row) int {
+		ua, ma, ca := a.k.parts()
+		ub, mb, cb := b.k.parts()
+		return cmp.Or(cmp.Compare(a.at, b.at), strings.Compare(f.list[ua].name, f.list[ub].name), cmp.Compare(ma, mb), cmp.Compare(ca, cb))
 	})
-	for _, b := range keys {
-		t := f.buckets[b]
-		s := &fact.Sample{Name: fact.SampleRequests, Interval: fact.Lasting(f.step), Value: float64(t.n), Count: t.n, Labels: map[string]string{}}
+	step := time.Duration(f.step) * time.Second
+	for _, w := range rows {
+		up, method, class := w.k.parts()
+		s := &fact.Sample{Name: fact.SampleRequests, Interval: fact.Lasting(step), Value: float64(w.n), Count: w.n, Labels: map[string]string{}}
 		s.Party, s.Origin.Path = party, path
-		if b.at != 0 {
-			s.Time = time.Unix(b.at, 0).Add(f.step).UTC()
+		if w.at != 0 {
+			s.Time = time.Unix(w.at, 0).Add(step).UTC()
 		}
-		if b.upstream != "" {
-			s.Labels["upstream"] = b.upstream
+		if n := f.list[up].name; n != "" {
+			s.Labels["upstream"] = n
 		}
-		if b.method != "" {
-			s.Labels["method"] = b.method
+		if m := methods[method]; m != "" {
+			s.Labels["method"] = m
 		}
-		if b.class >= 0 {
-			s.Labels["class"] = string(rune('0'+b.class)) + "xx"
+		if class < 10 {
+			s.Labels["class"] = string(rune('0'+class)) + "xx"
 		}
 		yield(s)
 	}

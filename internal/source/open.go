@@ -84,47 +84,51 @@ func Inputs(paths []string, stdin io.Reader) []Input {
 // ErrBinary says that an input is no text of any kind known here.
 var ErrBinary = errors.New("binary data")
 
+// blockSize is how much is read at once, in bytes: larger gains nothing, and
+// mapping files into memory is slower and counts as memory used.
+const blockSize = 256 << 10
+
 // unpack looks at the front of r and takes off gzip, zstd, bzip2 or xz, and
-// UTF-16. counted is called with the number of packed bytes as they are read.
-func unpack(r io.Reader, counted func(int)) (io.Reader, error) {
-	br := bufio.NewReaderSize(&countReader{r, counted}, HeadSize)
+// UTF-16; raw tells that there was nothing to take off. counted is called with the number of packed bytes as they are read.
+func unpack(r io.Reader, counted func(int)) (out io.Reader, raw bool, err error) {
+	br := bufio.NewReaderSize(&countReader{r, counted}, blockSize)
 	magic, err := br.Peek(6)
 	if err != nil && len(magic) == 0 {
 		if errors.Is(err, io.EOF) {
-			return br, nil
+			return br, true, nil
 		}
-		return nil, err
+		return nil, false, err
 	}
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(br)
 		if err != nil {
-			return nil, fmt.Errorf("unpack gzip: %w", err)
+			return nil, false, fmt.Errorf("unpack gzip: %w", err)
 		}
-		return bufio.NewReaderSize(z, HeadSize), nil
+		return bufio.NewReaderSize(z, blockSize), false, nil
 	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(br, zstd.WithDecoderMaxMemory(256<<20), zstd.WithDecoderConcurrency(1))
 		if err != nil {
-			return nil, fmt.Errorf("unpack zstd: %w", err)
+			return nil, false, fmt.Errorf("unpack zstd: %w", err)
 		}
-		return bufio.NewReaderSize(z, HeadSize), nil
+		return bufio.NewReaderSize(z, blockSize), false, nil
 	case bytes.HasPrefix(magic, []byte("BZh")):
-		return bufio.NewReaderSize(bzip2.NewReader(br), HeadSize), nil
+		return bufio.NewReaderSize(bzip2.NewReader(br), blockSize), false, nil
 	case bytes.HasPrefix(magic, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
 		z, err := xz.NewReader(br)
 		if err != nil {
-			return nil, fmt.Errorf("unpack xz: %w", err)
+			return nil, false, fmt.Errorf("unpack xz: %w", err)
 		}
-		return bufio.NewReaderSize(z, HeadSize), nil
+		return bufio.NewReaderSize(z, blockSize), false, nil
 	case bytes.HasPrefix(magic, []byte{0xff, 0xfe}):
-		return bufio.NewReaderSize(&utf16Reader{r: br, order: binary.LittleEndian}, HeadSize), nil
+		return bufio.NewReaderSize(&utf16Reader{r: br, order: binary.LittleEndian}, blockSize), false, nil
 	case bytes.HasPrefix(magic, []byte{0xfe, 0xff}):
-		return bufio.NewReaderSize(&utf16Reader{r: br, order: binary.BigEndian}, HeadSize), nil
+		return bufio.NewReaderSize(&utf16Reader{r: br, order: binary.BigEndian}, blockSize), false, nil
 	case bytes.HasPrefix(magic, []byte{0xef, 0xbb, 0xbf}):
 		_, err := br.Discard(3)
-		return br, err
+		return br, false, err
 	}
-	return br, nil
+	return br, true, nil
 }
 
 type countReader struct {

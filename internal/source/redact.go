@@ -2,6 +2,7 @@ package source
 
 import (
 	"regexp"
+	"strings"
 
 	"culprit/internal/fact"
 )
@@ -21,6 +22,9 @@ const mask = "[redacted]"
 // Redact takes secrets out of a text: credentials in headers, cookies, tokens
 // in queries, passwords in URLs.
 func Redact(s string) string {
+	if !mayHoldSecret(s) {
+		return s
+	}
 	for i, re := range secretShapes {
 		repl := "${1}" + mask
 		if i == len(secretShapes)-1 {
@@ -29,6 +33,20 @@ func Redact(s string) string {
 		s = re.ReplaceAllString(s, repl)
 	}
 	return s
+}
+
+// secretWords stand in every text that one of secretShapes fits, lower case.
+var secretWords = [...]string{"auth", "bearer", "cookie", "token", "key", "secret", "passw", "pwd", "session", "sid", "sig", "credential", "@"}
+
+// mayHoldSecret spares ordinary texts the slower search.
+func mayHoldSecret(s string) bool {
+	low := strings.ToLower(s)
+	for _, w := range secretWords {
+		if strings.Contains(low, w) {
+			return true
+		}
+	}
+	return false
 }
 
 // redactFact takes secrets out of what a fact tells.

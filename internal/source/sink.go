@@ -13,7 +13,7 @@ type sink struct {
 	rep     *Report
 	machine *machine
 	format  *Format
-	line    Line
+	line    *Line // the one that is being read
 	offset  int64
 	folds   map[*Format]*fold
 	parties map[*Format]fact.Party
@@ -32,13 +32,17 @@ type span struct {
 	lines       int
 }
 
+func (f *feeder) sink(rep *Report) *sink {
+	return &sink{f: f, rep: rep, tally: tallies{}}
+}
+
 // State implements [Sink].
 func (s *sink) State(x fact.Fact) {
 	h := x.Head()
 	s.fill(h)
 	s.seen(h.Time)
 	if s.f.opt.Follow != nil && s.f.opt.Follow(x, s.line.Text) {
-		s.f.opt.Found(s.own(x))
+		s.f.found(s.own(x))
 	}
 	r, isRequest := x.(*fact.Request)
 	if !isRequest {
@@ -65,8 +69,10 @@ func (s *sink) State(x fact.Fact) {
 		s.parties[s.format] = c.Clone().Head().Party
 		s.order = append(s.order, s.format)
 	}
-	fo.add(r, s.offset, func() *fact.Request { return s.own(r).(*fact.Request) })
+	fo.add(r, s.offset, s.ownRequest)
 }
+
+func (s *sink) ownRequest(r *fact.Request) *fact.Request { return s.own(r).(*fact.Request) }
 
 // own makes a copy of x that may be kept, with its origin and without secrets.
 func (s *sink) own(x fact.Fact) fact.Fact {
@@ -84,15 +90,12 @@ func (s *sink) own(x fact.Fact) fact.Fact {
 	}
 	c := x.Clone()
 	h.Origin = fact.Origin{Text: text} // as the reader left it, for it may use x again
-	if !s.f.opt.ShowSecrets {
-		redactFact(c)
-	}
 	return c
 }
 
 // fill adds to a fact what the line's wrapper knows.
 func (s *sink) fill(h *fact.Header) {
-	l := &s.line
+	l := s.line
 	if h.Time.IsZero() && !l.Time.IsZero() {
 		h.Time, h.Res = l.Time, l.Res
 	}
@@ -114,11 +117,11 @@ func (s *sink) fill(h *fact.Header) {
 
 // Inner implements [Sink].
 func (s *sink) Inner(l *Line) {
-	if s.depth >= 4 || s.machine == nil && s.f == nil {
+	if s.depth >= 4 {
 		return
 	}
 	if s.machine == nil {
-		s.machine = &machine{f: s.f, out: s, readers: map[*Format]LineReader{}}
+		s.f.machine(nil, s)
 	}
 	format, line, cur := s.format, s.line, s.machine.cur
 	s.depth++
@@ -204,6 +207,9 @@ func (s *sink) excerpt(text string) string {
 
 // end returns the input's facts and completes its report.
 func (s *sink) end() []fact.Fact {
+	if s.machine != nil {
+		s.machine.close()
+	}
 	out := s.facts
 	for _, x := range s.order {
 		s.folds[x].end(s.rep.Path, s.parties[x], func(f fact.Fact) { out = append(out, f) })
@@ -235,6 +241,11 @@ func (s *sink) end() []fact.Fact {
 			if n := s.tally[x]; n > most {
 				most, s.rep.Format, s.rep.Tech = n, x.ID, x.Tech
 			}
+		}
+	}
+	if !s.f.opt.ShowSecrets && s.rep.Format != "facts" {
+		for _, x := range out {
+			redactFact(x)
 		}
 	}
 	return out

@@ -3,7 +3,6 @@ package source
 import (
 	"bytes"
 	"strconv"
-	"strings"
 	"unsafe"
 
 	"culprit/internal/fact"
@@ -190,5 +189,3 @@ func RequestLine(b []byte) (method, target, proto []byte, ok bool) {
 	}
 	return method, rest, nil, true
 }
-
-func cloneString(s string) string { return strings.Clone(s) }
