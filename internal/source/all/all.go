@@ -8,6 +8,7 @@ import (
 	"culprit/internal/source"
 	"culprit/internal/source/apache"
 	"culprit/internal/source/docker"
+	"culprit/internal/source/envoy"
 	"culprit/internal/source/gclb"
 	"culprit/internal/source/gunicorn"
 	"culprit/internal/source/haproxy"
@@ -23,6 +24,7 @@ func Formats() []source.Format {
 	return slices.Concat[[]source.Format](
 		apache.Formats,
 		docker.Formats,
+		envoy.Formats,
 		gclb.Formats,
 		haproxy.Formats,
 		journal.Formats,
