@@ -454,6 +454,7 @@ type machine struct {
 	order   []*Format
 	pin     *Format // tried first
 	wrap    []int   // after these wrappers
+	inner   Line    // the line without its wrappers
 	plain   bool    // the pinned format's lines stand unwrapped
 	cur     *Format // read the line before
 }
@@ -509,14 +510,14 @@ func (m *machine) line(l *Line) {
 
 // wrapped reads l by the wrappers and the format of nearly all lines.
 func (m *machine) wrapped(l *Line) bool {
-	inner := *l
+	m.inner = *l
 	for _, i := range m.wrap {
-		if !m.f.wrappers[i].Unwrap(m.f.env, &inner) {
+		if !m.f.wrappers[i].Unwrap(m.f.env, &m.inner) {
 			return false
 		}
-		inner.Wrapped = true
+		m.inner.Wrapped = true
 	}
-	return m.offer(m.pin, &inner)
+	return m.offer(m.pin, &m.inner)
 }
 
 // try offers l to the format of the line before it, as a continuation, where
