@@ -25,7 +25,54 @@ var controls = []Scenario{
 		Doc: "Nothing fails. The log is in nginx's combined format, without any field about the upstream.",
 		Run: healthy,
 	},
+	{
+		Name: "control-retried-gets", Front: "nginx", Backend: "node",
+		Blame: None, Control: true,
+		Doc: "As nginx-node-keepalive-race, but all requests are GETs. nginx writes an error for each one that crossed a close, sends " +
+			"it again, and every client gets its answer: errors in the log, and not one failed request.",
+		Played: "the 40 ms between the two hosts (a user-space relay); the idle gaps are aimed at the close.",
+		Run:    retriedGets,
+	},
+	{
+		Name: "control-graceful-rollout", Front: "nginx", Backend: "node",
+		Fault: "app-generated", Blame: Backend, Control: true,
+		Doc: "Two deployments restart both applications in turn, and these finish what they work on before they exit: nothing is lost. " +
+			"The few 502 and 503 are the application's own answers to payments, before, during and after the deployments.",
+		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
+		Run:    gracefulRollout,
+	},
 }
+
+func retriedGets(ctx context.Context, st *Stage) error {
+	idle, err := startFarNode(ctx, st)
+	if err != nil {
+		return err
+	}
+	if err := startPooledNginx(ctx, st); err != nil {
+		return err
+	}
+	return raceWith(ctx, st, idle, 7, shop[:5], shop[:5])
+}
+
+const patientExit = `
+process.on('SIGTERM', () => {
+  log({ level: 'info', msg: 'SIGTERM received, draining' });
+  server.close(() => {
+    log({ level: 'info', msg: 'drained, exiting' });
+    process.exit(0);
+  });
+});
+`
+
+func gracefulRollout(ctx context.Context, st *Stage) error {
+	app := nodeApp{Routes: paymentRoutes + briefOrderRoutes, Listen: patientExit}
+	return rollingRestart(ctx, st, app, []int{131, 132}, 12*time.Second, 16*time.Second)
+}
+
+// briefOrderRoutes keep orders in flight for less than a stop may take.
+const briefOrderRoutes = `
+  if (req.method === 'POST') await sleep(300 + Math.random() * 700);
+`
 
 func clientAborts(ctx context.Context, st *Stage) error {
 	if _, err := startNode(ctx, st, nodeApp{Host: 11, Routes: searchRoutes}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	mrand "math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -144,14 +145,20 @@ const edgeRate = 2.8 // requests a second
 // races the close if it leaves less than one round trip before the close is
 // seen here.
 func race(ctx context.Context, st *Stage, idle time.Duration, rate float64) error {
+	return raceWith(ctx, st, idle, rate, shop, []Route{shop[0], shop[2], shop[5], shop[6]})
+}
+
+// raceWith is race with a mix for the ordinary traffic and one for the requests
+// after a lull.
+func raceWith(ctx context.Context, st *Stage, idle time.Duration, rate float64, mix, begins []Route) error {
 	rnd := mrand.New(mrand.NewPCG(3, 5))
 	ends := []Route{shop[0], shop[2], shop[4]}
-	begins := []Route{shop[0], shop[2], shop[5], shop[6]}
+	begins = slices.Clone(begins)
 	for i := range begins {
 		begins[i].Weight = 1
 	}
 	for range raceRounds {
-		if err := st.traffic.Run(ctx, 3*time.Second, rate, shop); err != nil {
+		if err := st.traffic.Run(ctx, 3*time.Second, rate, mix); err != nil {
 			return err
 		}
 		st.traffic.Burst(ctx, 4, ends)
@@ -162,7 +169,7 @@ func race(ctx context.Context, st *Stage, idle time.Duration, rate float64) erro
 		}
 		st.traffic.Burst(ctx, 3+rnd.IntN(2), begins)
 	}
-	return st.traffic.Run(ctx, 5*time.Second, rate, shop)
+	return st.traffic.Run(ctx, 5*time.Second, rate, mix)
 }
 
 func nginxRace(ctx context.Context, st *Stage) error {

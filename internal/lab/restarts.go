@@ -15,7 +15,7 @@ var restarts = []Scenario{
 			"requests it was working on are cut. GETs are sent to the other one, POSTs end as 502.",
 		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
 		Run: func(ctx context.Context, st *Stage) error {
-			return rollingRestart(ctx, st, []int{118, 119, 120, 121, 122}, 12*time.Second, 8*time.Second)
+			return rollingRestart(ctx, st, hastyShop, []int{118, 119, 120, 121, 122}, 12*time.Second, 8*time.Second)
 		},
 	},
 	{
@@ -25,7 +25,7 @@ var restarts = []Scenario{
 			"(fail_timeout is 10 s) when the second goes, and answers 502 `no live upstreams` although both are up.",
 		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
 		Run: func(ctx context.Context, st *Stage) error {
-			return rollingRestart(ctx, st, []int{118, 119}, 4*time.Second, 32*time.Second)
+			return rollingRestart(ctx, st, hastyShop, []int{118, 119}, 4*time.Second, 32*time.Second)
 		},
 	},
 	{
@@ -59,14 +59,17 @@ const orderRoutes = `
   if (req.method === 'POST') await sleep(1000 + Math.random() * 1600);
 `
 
+// hastyShop works on orders for a while and exits at once when told to.
+var hastyShop = nodeApp{Routes: orderRoutes, Listen: hastyExit}
+
 // rollingRestart deploys the releases, with a time between the restarts of the
 // two applications and a rest after each release.
-func rollingRestart(ctx context.Context, st *Stage, releases []int, between, rest time.Duration) error {
+func rollingRestart(ctx context.Context, st *Stage, app nodeApp, releases []int, between, rest time.Duration) error {
 	journal, err := st.Journal("journal.log", "app1")
 	if err != nil {
 		return err
 	}
-	units, err := superviseShops(ctx, st, journal, 2, 2*time.Second, hastyExit)
+	units, err := superviseShops(ctx, st, journal, 2, 2*time.Second, app)
 	if err != nil {
 		return err
 	}
@@ -78,7 +81,10 @@ func rollingRestart(ctx context.Context, st *Stage, releases []int, between, res
 		return deploy(ctx, st, units, releases, between, rest)
 	}
 	span := begin + time.Duration(len(releases))*(2*between+rest) + rest
-	busy := with(Route{Method: "POST", Path: "/api/orders", Weight: 40, Body: `{"payment":"card"}`})
+	busy := with(
+		Route{Method: "POST", Path: "/api/orders", Weight: 40, Body: `{"payment":"card"}`},
+		Route{Method: "POST", Path: "/api/payments", Weight: 9, Body: `{"order":88,"amount":4200}`},
+	)
 	return during(ctx, begin, rollout, func() error { return st.traffic.Run(ctx, span, 680/span.Seconds(), busy) })
 }
 
@@ -92,7 +98,7 @@ func slowStart(ctx context.Context, st *Stage) error {
 	if err != nil {
 		return err
 	}
-	units, err := superviseShops(ctx, st, journal, 2, 2*time.Second, hastyExit+warmUp)
+	units, err := superviseShops(ctx, st, journal, 2, 2*time.Second, nodeApp{Routes: orderRoutes, Listen: hastyExit + warmUp})
 	if err != nil {
 		return err
 	}
@@ -108,7 +114,7 @@ func deadServer(ctx context.Context, st *Stage) error {
 	if err != nil {
 		return err
 	}
-	units, err := superviseShops(ctx, st, journal, 4, 0, "")
+	units, err := superviseShops(ctx, st, journal, 4, 0, nodeApp{Routes: orderRoutes})
 	if err != nil {
 		return err
 	}
@@ -125,11 +131,11 @@ server app4 @app-4@
 	return during(ctx, 60*time.Second, die, func() error { return st.traffic.Run(ctx, 100*time.Second, 8, shop) })
 }
 
-// superviseShops starts n shops as units shop-1, shop-2 and so on.
-func superviseShops(ctx context.Context, st *Stage, j *Journal, n int, restart time.Duration, listen string) ([]*Supervisor, error) {
+// superviseShops starts n of the app as units shop-1, shop-2 and so on.
+func superviseShops(ctx context.Context, st *Stage, j *Journal, n int, restart time.Duration, app nodeApp) ([]*Supervisor, error) {
 	var units []*Supervisor
 	for i := range n {
-		app := nodeApp{Name: fmt.Sprintf("app-%d", i+1), Host: 11 + i, Routes: orderRoutes, Listen: listen}
+		app.Name, app.Host = fmt.Sprintf("app-%d", i+1), 11+i
 		s, err := superviseNode(ctx, st, app, Unit{Name: fmt.Sprintf("shop-%d", i+1), Restart: restart}, j)
 		if err != nil {
 			return nil, err
