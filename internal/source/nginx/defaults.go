@@ -87,3 +87,13 @@ func schemeOf(name string) (scheme, bool) {
 // hintConfigured is the key under which the configuration reader says that it
 // read one, so that logs need not speak of defaults.
 const hintConfigured = "nginx.configured"
+
+// module returns the module whose directives begin with prefix.
+func module(prefix string) (scheme, bool) {
+	for _, s := range schemes {
+		if s.prefix == prefix {
+			return s, true
+		}
+	}
+	return scheme{}, false
+}

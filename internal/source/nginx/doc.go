@@ -28,4 +28,8 @@ var Formats = []source.Format{
 		ID: "nginx-access", Tech: "nginx", Title: "nginx access log",
 		Sniff: sniffAccess, NewReader: newAccessReader, Independent: true,
 	},
+	{
+		ID: "nginx-conf", Tech: "nginx", Title: "nginx configuration",
+		SniffDoc: sniffConf, ReadDoc: readConf, Config: true,
+	},
 }
