@@ -16,6 +16,7 @@ import (
 	"culprit/internal/source/linux"
 	"culprit/internal/source/nginx"
 	"culprit/internal/source/node"
+	"culprit/internal/source/phpfpm"
 )
 
 // Formats returns all formats, in the order in which equals are preferred: the
@@ -32,6 +33,7 @@ func Formats() []source.Format {
 		nginx.Formats,
 		node.Formats,
 		gunicorn.Formats,
+		phpfpm.Formats,
 	)
 }
 

@@ -92,16 +92,26 @@ func isCommand(b []byte) bool {
 var file = source.Format{
 	ID: "gunicorn-file", Tech: tech, Title: "gunicorn.conf.py",
 	SniffDoc: func(head []byte, path string) source.Confidence {
-		all, certain := 0, 0
+		all, certain, other := 0, 0, 0
 		for line := range bytes.Lines(head) {
-			if name, _, ok := assignment(bytes.TrimSpace(line)); ok && known(name) {
+			b := bytes.TrimSpace(line)
+			name, _, ok := assignment(b)
+			switch {
+			case ok && known(name):
 				all++
 				if special[name] {
 					certain++
 				}
+			case ok, len(b) == 0, b[0] == '#', line[0] == ' ', line[0] == '\t':
+			case isCommand(b), source.HasPrefix(b, "[20"), source.HasPrefix(b, "20"):
+				return source.No // a log, or several things in one paste
+			default:
+				other++
 			}
 		}
 		switch {
+		case other > all+certain:
+			return source.No
 		case named(path) && all > 0:
 			return source.Sure
 		case certain > 0 && all > 2:
