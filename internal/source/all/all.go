@@ -7,6 +7,7 @@ import (
 
 	"culprit/internal/source"
 	"culprit/internal/source/apache"
+	"culprit/internal/source/caddy"
 	"culprit/internal/source/docker"
 	"culprit/internal/source/envoy"
 	"culprit/internal/source/gclb"
@@ -24,6 +25,7 @@ import (
 func Formats() []source.Format {
 	return slices.Concat[[]source.Format](
 		apache.Formats,
+		caddy.Formats,
 		docker.Formats,
 		envoy.Formats,
 		gclb.Formats,
