@@ -24,6 +24,7 @@ type digest struct {
 	Folder                         string // common to all inputs, with a slash at its end; taken off for people
 	Assumptions                    []string
 	Plot                           plot
+	Story                          []chapter
 	Rungs                          []ladder
 	zone                           *time.Location
 }
@@ -81,7 +82,7 @@ func (r *Report) digest() *digest {
 		}
 	}
 	for _, in := range r.Inputs {
-		in.Path, in.Err = clean(in.Path), clean(in.Err)
+		in.Path, in.Title, in.Err = clean(in.Path), clean(in.Title), clean(in.Err)
 		in.FirstSkipped.Text, in.FirstUnrecognised.Text = clean(in.FirstSkipped.Text), clean(in.FirstUnrecognised.Text)
 		d.Inputs = append(d.Inputs, in)
 	}
@@ -102,6 +103,7 @@ func (r *Report) digest() *digest {
 	d.Assumptions = r.assumptions(d)
 	d.Plot = d.plot()
 	d.Rungs = ladders(w)
+	d.Story = chapters(r.Story)
 	return d
 }
 
@@ -140,6 +142,9 @@ func (d *digest) finding(v *cause.Verdict) *finding {
 	for _, s := range v.Signals {
 		f.Evidence = append(f.Evidence, proofOf(s))
 	}
+	if len(f.Evidence) == 0 && len(v.Failures) > 0 {
+		f.Evidence = []proof{proofOf(cause.Signal{Says: mechanismWords(v.Mechanism), Why: "what the evidence says of these failures", Facts: cause.Cite(v.Failures)})}
+	}
 	for _, s := range v.Doubts {
 		f.Doubts = append(f.Doubts, proofOf(s))
 	}
@@ -166,11 +171,7 @@ func proofOf(s cause.Signal) proof {
 	p := proof{Says: clean(s.Says), Why: clean(s.Why), Weight: s.Weight}
 	seen := map[string]bool{}
 	for _, x := range s.Facts {
-		h := x.Head()
-		c := cite{Path: clean(h.Origin.Path), Line: h.Origin.Line, Text: clean(h.Origin.Text), URL: clean(h.Origin.URL), Time: h.Time}
-		if set, ok := x.(*fact.Setting); ok && set.Basis == fact.Default {
-			c.Default, c.Text = true, defaultText(set)
-		}
+		c := citeOf(x)
 		key := fmt.Sprint(c.Path, c.Line, c.Text)
 		if !seen[key] {
 			seen[key] = true
@@ -178,6 +179,15 @@ func proofOf(s cause.Signal) proof {
 		}
 	}
 	return p
+}
+
+func citeOf(x fact.Fact) cite {
+	h := x.Head()
+	c := cite{Path: clean(h.Origin.Path), Line: h.Origin.Line, Text: clean(h.Origin.Text), URL: clean(h.Origin.URL), Time: h.Time}
+	if set, ok := x.(*fact.Setting); ok && set.Basis == fact.Default {
+		c.Default, c.Text = true, defaultText(set)
+	}
+	return c
 }
 
 // defaultText says a default as its owner's user would write it.
@@ -220,7 +230,7 @@ func who(p fact.Party) string {
 }
 
 var roleWords = map[fact.Role]string{
-	fact.RoleClient: "the client", fact.RoleGateway: "the proxy", fact.RoleBackend: "the server behind the proxy",
+	fact.RoleClient: "the client", fact.RoleGateway: "the proxy", fact.RoleBackend: "the server",
 	fact.RoleHost: "the host", fact.RoleOrchestrator: "the orchestrator", fact.RoleResolver: "the name server",
 }
 
@@ -285,7 +295,7 @@ func vantage(s string) string {
 }
 
 func contrast(c failure.Contrast) string {
-	return clean(fmt.Sprintf("%s %s: %s of the failures, %s of the good requests of the same minutes", c.Property, c.Value, share(c.Failed, c.FailedOf), share(c.Ordinary, c.OrdinaryOf)))
+	return clean(fmt.Sprintf("%s %s: %s failures, but %s good requests of the same minutes", c.Property, c.Value, share(c.Failed, c.FailedOf), share(c.Ordinary, c.OrdinaryOf)))
 }
 
 func share(n, of int) string {
@@ -293,7 +303,7 @@ func share(n, of int) string {
 	case n == of:
 		return fmt.Sprintf("all %d", n)
 	case n == 0:
-		return "none"
+		return fmt.Sprintf("none of %d", of)
 	}
 	return fmt.Sprintf("%d of %d", n, of)
 }
@@ -310,5 +320,5 @@ func (d *digest) clock(c *failure.ClockMinute) string {
 	case c.At == 0:
 		when = "every " + cause.Span(c.Every) + " by the clock"
 	}
-	return fmt.Sprintf("the clock: %d of %d failures lie %s (%d times): look for a job that starts then", c.In, c.Of, when, c.Bursts)
+	return fmt.Sprintf("the clock: %s failures lie %s (%d times): look for a job that starts then", share(c.In, c.Of), when, c.Bursts)
 }

@@ -157,3 +157,15 @@ func pad(s string, n int) string {
 func padLeft(s string, n int) string {
 	return strings.Repeat(" ", max(0, n-utf8.RuneCountInString(s))) + s
 }
+
+// cutLeft shortens a text to its last n columns.
+func cutLeft(s string, n int) string {
+	if cells(s) <= n {
+		return s
+	}
+	r := []rune(s)
+	for len(r) > 0 && cells(string(r)) > n-3 {
+		r = r[1:]
+	}
+	return "..." + string(r)
+}

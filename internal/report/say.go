@@ -105,7 +105,7 @@ func (d *digest) sentence(f *finding) string {
 	case f.N == 0 && f.Who != "":
 		return fmt.Sprintf("%s is in trouble, %s: %s.", upperFirst(f.Who), sure, what)
 	case f.N == 0:
-		return fmt.Sprintf("%s (%s).", upperFirst(what), sure)
+		return fmt.Sprintf("%s, %s.", strings.TrimSuffix(f.Title, "."), sure)
 	case f.Who != "":
 		return fmt.Sprintf("%s is behind %s, %s: %s.", upperFirst(f.Who), many, sure, what)
 	}
@@ -148,6 +148,9 @@ func number(n int) string {
 // lowerFirst makes the first letter small unless the word is a name or an
 // abbreviation.
 func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
 	r, n := utf8.DecodeRuneInString(s)
 	word, _, _ := strings.Cut(s, " ")
 	if strings.IndexFunc(word[min(n, len(word)):], unicode.IsUpper) >= 0 || names[strings.Trim(word, ":,")] || len(strings.Trim(word, ":,")) == 1 && word != "A" {
@@ -159,15 +162,12 @@ func lowerFirst(s string) string {
 // names at the front of a title stay as they are.
 var names = map[string]bool{"Node": true, "Kubernetes": true, "Docker": true, "Linux": true, "Apache": true, "Envoy": true, "Varnish": true, "Caddy": true, "Traefik": true}
 
-// upperFirst begins a sentence, but not with a name that is written small.
+// upperFirst begins a sentence; a name stays as its owner writes it.
 func upperFirst(s string) string {
-	word, _, _ := strings.Cut(s, " ")
-	switch word {
-	case "nginx", "gunicorn", "uvicorn", "uWSGI", "php-fpm", "systemd":
-		return s
+	if rest, ok := strings.CutPrefix(s, "the "); ok {
+		return "The " + rest
 	}
-	r, n := utf8.DecodeRuneInString(s)
-	return string(unicode.ToUpper(r)) + s[n:]
+	return s
 }
 
 // mechanisms say how a request ended, for people.

@@ -12,8 +12,7 @@ import (
 // What text shows of long lists; --verbose shows all.
 const (
 	showProofs = 5
-	showCites  = 2
-	showLines  = 2 // of one cited line
+	showCites  = 2 // of the first proof; one of the others
 	showSteps  = 4
 	showNot    = 4
 	showApart  = 3
@@ -26,6 +25,7 @@ const (
 func Text(w io.Writer, r *Report) error {
 	d := r.digest()
 	t := &text{page: page{color: r.Color}, d: d, verbose: r.Verbose, told: map[string]bool{}}
+	t.story()
 	t.summary()
 	for _, f := range d.findings() {
 		t.finding(f)
@@ -55,7 +55,13 @@ func (t *text) summary() {
 	}
 	for _, f := range fs {
 		head := fmt.Sprintf("%2d  %s  %s  %s", f.No, padLeft(number(f.N), 7), pad(f.word(), 16), pad(f.ID, 22))
-		t.b.WriteString(t.painted(f.paint(), head) + " " + cut(f.Who, columns-cells(head)-1) + "\n")
+		tail := ""
+		if f.Who != "" {
+			tail = " " + cut(f.Who, columns-cells(head)-1)
+		} else {
+			head = strings.TrimRight(head, " ")
+		}
+		t.b.WriteString(t.painted(f.paint(), head) + tail + "\n")
 	}
 }
 
@@ -128,33 +134,33 @@ func (t *text) proofs(f *finding, in int, small bool) {
 		return
 	}
 	t.wrap(bold, in, "", "Evidence")
-	for _, p := range list {
+	for i, p := range list {
 		says := p.Says
 		if t.verbose {
 			says += fmt.Sprintf(" [%+.1f dB: %s]", p.Weight, p.Why)
 		}
-		t.wrap(noPaint, in, "- ", says)
-		t.cites(p, in+2)
+		t.wrap(noPaint, in+2, "- ", says)
+		t.cites(p, in+4, max(1, showCites-i))
 	}
 }
 
-// cites shows lines not yet shown; of the others, where they stand.
-func (t *text) cites(p proof, in int) {
+// cites shows lines not yet shown, as many as told; of the others, where they
+// stand.
+func (t *text) cites(p proof, in, most int) {
 	shown, left := 0, []string{}
 	for _, c := range p.Cites {
 		where := t.where(c)
-		if where == "" && c.Text == "" {
-			continue
+		switch {
+		case c.Default:
+			t.wrap(dim, in, "", c.Text+" (documented default)")
+		case t.told[where+c.Text] || where == "" && c.Text == "":
+		case shown < most || t.verbose:
+			t.told[where+c.Text] = true
+			shown++
+			t.cite(c, where, in)
+		case where != "":
+			left = append(left, where)
 		}
-		if t.told[where+c.Text] || shown == showCites && !t.verbose {
-			if !t.told[where+c.Text] && where != "" {
-				left = append(left, where)
-			}
-			continue
-		}
-		t.told[where+c.Text] = true
-		shown++
-		t.cite(c, where, in)
 	}
 	if len(left) > 0 {
 		t.wrap(dim, in, "", "also "+strings.Join(joinLines(left), ", "))
@@ -176,21 +182,32 @@ func joinLines(in []string) []string {
 	return out
 }
 
+// cite shows one line behind its place, cut after a few lines of text.
 func (t *text) cite(c cite, where string, in int) {
-	if c.Default {
-		s := c.Text + " (documented default)"
-		t.wrap(dim, in, "", s)
+	lead := where + "  "
+	if c.Text == "" {
+		t.put(cyan, in, where)
 		return
 	}
-	t.put(cyan, in, where)
-	lines := fold(c.Text, columns-in-2)
-	for i, l := range lines {
-		if i == showLines-1 && len(lines) > showLines && !t.verbose {
-			t.put(dim, in+2, cut(l+" "+lines[i+1], columns-in-2))
-			return
-		}
-		t.put(dim, in+2, l)
+	if cells(lead) > columns/2 {
+		t.put(cyan, in, where)
+		lead = "  "
 	}
+	hang := in + 4
+	first := fold(c.Text, columns-in-cells(lead))[0]
+	rest := strings.TrimSpace(strings.TrimPrefix(strings.Join(strings.Fields(c.Text), " "), first))
+	if where != strings.TrimSpace(lead) {
+		hang = in + 2
+	}
+	t.b.WriteString(strings.Repeat(" ", in) + t.painted(cyan, lead) + t.painted(dim, first) + "\n")
+	if rest == "" {
+		return
+	}
+	if !t.verbose {
+		t.put(dim, hang, cut(rest, columns-hang))
+		return
+	}
+	t.wrap(dim, hang, "", rest)
 }
 
 // where says file and line.
@@ -217,7 +234,7 @@ func (t *text) doubts(f *finding, in int) {
 		if t.verbose {
 			says += fmt.Sprintf(" [%+.1f dB: %s]", p.Weight, p.Why)
 		}
-		t.wrap(noPaint, in, "- ", says)
+		t.wrap(noPaint, in+2, "- ", says)
 	}
 }
 
@@ -230,7 +247,7 @@ func (t *text) apart(f *finding, in int) {
 		if i == showApart && !t.verbose {
 			break
 		}
-		t.wrap(noPaint, in, "- ", s)
+		t.wrap(noPaint, in+2, "- ", s)
 	}
 }
 
@@ -240,37 +257,55 @@ func (t *text) fix(f *finding, in int) {
 	}
 	t.wrap(bold, in, "", "Fix")
 	if f.Fix.Summary != "" {
-		t.wrap(noPaint, in, "", f.Fix.Summary)
+		t.wrap(noPaint, in+2, "", f.Fix.Summary)
 	}
-	t.block(f.Fix.Patch, green, in+4)
+	t.block(f.Fix.Patch, green, in+6, "")
 	for i, s := range f.Fix.Steps {
 		if i == showSteps && !t.verbose {
 			break
 		}
-		t.wrap(noPaint, in, "- ", s)
+		t.wrap(noPaint, in+2, "- ", s)
 	}
 }
 
-// block writes lines to paste: broken where they must be, with a mark, since
-// what is cut cannot be pasted.
-func (t *text) block(s string, c paint, in int) {
+// block writes lines to paste, never cut. One that is too long is broken at a
+// blank outside quotes; before the break stands mark, and the rest is set in.
+func (t *text) block(s string, c paint, in int, mark string) {
 	if s == "" {
 		return
 	}
 	for line := range strings.Lines(s) {
 		line = strings.TrimRight(line, "\n")
 		body := strings.TrimLeft(line, " ")
-		lead := min(len(line)-len(body), 24)
-		for cells(body) > columns-in-lead-2 {
-			head := take(body, columns-in-lead-2)
-			if i := strings.LastIndexByte(head, ' '); i > 20 {
-				head = head[:i+1]
-			}
-			body = body[len(head):]
-			t.put(c, in+lead, strings.TrimRight(head, " ")+` \`)
+		lead := in + min(len(line)-len(body), 24)
+		for cells(body) > columns-lead {
+			head := breakable(body, columns-lead-len(mark))
+			body = strings.TrimLeft(body[len(head):], " ")
+			t.put(c, lead, strings.TrimRight(head, " ")+mark)
+			lead = min(lead+2, in+24)
 		}
-		t.put(c, in+lead, body)
+		t.put(c, lead, body)
 	}
+}
+
+// breakable is the longest front of s within n columns that ends with a blank
+// outside quotes; or, if there is none, what fits.
+func breakable(s string, n int) string {
+	front, quote, at := take(s, n), byte(0), 0
+	for i := range len(front) {
+		switch c := front[i]; {
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote = c
+		case c == quote:
+			quote = 0
+		case c == ' ' && quote == 0:
+			at = i + 1
+		}
+	}
+	if at > 12 {
+		return front[:at]
+	}
+	return front
 }
 
 func (t *text) not(f *finding, in int) {
@@ -286,7 +321,7 @@ func (t *text) not(f *finding, in int) {
 		if t.verbose {
 			says += fmt.Sprintf(" (%s)", percent(o.Confidence))
 		}
-		t.wrap(noPaint, in, "- "+o.Cause+": ", says)
+		t.wrap(noPaint, in+2, "- ", o.Cause+": "+says)
 	}
 }
 
@@ -303,8 +338,8 @@ func (t *text) next(f *finding, in int) {
 		if n.WouldTell != "" {
 			s += ": " + n.WouldTell
 		}
-		t.wrap(noPaint, in, "", s)
-		t.block(n.Command, green, in+4)
+		t.wrap(noPaint, in+2, "", s)
+		t.block(n.Command, green, in+6, ` \`)
 	}
 }
 
@@ -313,21 +348,23 @@ var bars = []rune("▁▂▃▄▅▆▇█")
 
 // timeline draws a row of bars a finding over the time of the failures.
 func (t *text) timeline() {
-	p := t.d.Plot
-	if len(p.Rows) == 0 {
-		return
+	if p := t.d.Plot; len(p.Rows) > 0 {
+		t.head("When (one column is " + span(p.Step) + ")")
+		t.plotRows()
 	}
-	t.head("When (one column is " + span(p.Step) + ")")
-	const label, count = 22, 7
+}
+
+func (t *text) plotRows() {
+	p := t.d.Plot
+	const label = 22
 	for _, r := range p.Rows {
 		var b strings.Builder
 		for _, n := range r.Counts {
-			switch {
-			case n == 0:
+			if n == 0 {
 				b.WriteRune('·')
-			default:
-				b.WriteRune(bars[(n*len(bars)-1)/max(p.Most, 1)])
+				continue
 			}
+			b.WriteRune(bars[(n*len(bars)-1)/max(p.Most, 1)])
 		}
 		c := yellow
 		if !r.Fault {
@@ -335,10 +372,26 @@ func (t *text) timeline() {
 		}
 		t.b.WriteString(pad(cut(r.ID, label), label) + " " + t.painted(c, b.String()) + " " + number(r.N) + "\n")
 	}
-	width := len(p.Rows[0].Counts)
+	steps := len(p.Rows[0].Counts)
 	from, to := t.d.axis(p.Start), t.d.axis(p.End())
-	gap := max(1, width-cells(from)-cells(to))
+	gap := max(1, steps-cells(from)-cells(to))
 	t.put(dim, label+1, from+strings.Repeat(" ", gap)+to)
+}
+
+// story tells what every party said of one request.
+func (t *text) story() {
+	if t.d.Story == nil {
+		return
+	}
+	t.put(bold, 0, "The story of this request")
+	for _, c := range t.d.Story {
+		t.wrap(noPaint, 2, pad(t.d.stamp(c), 14), c.Party+": "+c.Says)
+		t.cite(c.Cite, t.where(c.Cite), 16)
+	}
+	if len(t.d.Story) == 0 {
+		t.put(noPaint, 2, "only the failures below carry its id")
+	}
+	t.blank()
 }
 
 // inputs lists what was read, and what was not.
@@ -349,9 +402,12 @@ func (t *text) inputs() {
 		head += ", in " + t.d.Folder
 	}
 	t.head(head)
-	wide := 0
+	wide, lines := 14, 0 // "standard input"
 	for _, in := range t.d.Inputs {
-		wide = max(wide, min(36, cells(t.d.short(in.Path))))
+		if in.Read() {
+			wide = max(wide, min(36, cells(t.d.short(in.Path))))
+			lines = max(lines, cells(plural(in.Lines, "line", "lines")))
+		}
 	}
 	listed := 0
 	for _, in := range t.d.Inputs {
@@ -368,14 +424,12 @@ func (t *text) inputs() {
 		if name == "-" {
 			name = "standard input"
 		}
-		if cells(name) > wide {
-			name = "..." + name[max(0, len(name)-wide+3):]
-		}
+		name = cutLeft(name, wide)
 		title := in.Title
 		if title == "" {
 			title = in.Format
 		}
-		t.put(noPaint, 2, pad(name, wide)+"  "+plural(in.Lines, "line", "lines")+"  "+title)
+		t.put(noPaint, 2, pad(name, wide)+"  "+padLeft(plural(in.Lines, "line", "lines"), lines)+"  "+title)
 	}
 	if listed == 0 {
 		t.put(noPaint, 2, "nothing")
