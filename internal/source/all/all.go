@@ -14,6 +14,7 @@ import (
 	"culprit/internal/source/gunicorn"
 	"culprit/internal/source/haproxy"
 	"culprit/internal/source/journal"
+	"culprit/internal/source/kube"
 	"culprit/internal/source/linux"
 	"culprit/internal/source/nginx"
 	"culprit/internal/source/node"
@@ -27,6 +28,7 @@ func Formats() []source.Format {
 		apache.Formats,
 		caddy.Formats,
 		docker.Formats,
+		kube.Formats,
 		envoy.Formats,
 		gclb.Formats,
 		haproxy.Formats,
