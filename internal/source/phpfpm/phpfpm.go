@@ -36,10 +36,13 @@ func stamp(env *source.Env, b []byte) (t time.Time, res time.Duration, rest []by
 		return t, 0, b, false
 	}
 	in, rest, ok := source.Bracketed(b)
+	if !ok || len(in) < 20 {
+		return t, 0, b, false
+	}
 	mon := source.Month(in[3:6])
 	day, year := source.Int(in[0:2]), source.Int(in[7:11])
 	h, m, s := source.Int(in[12:14]), source.Int(in[15:17]), source.Int(in[18:20])
-	if !ok || mon == 0 || !day.Known || !year.Known || !h.Known || !m.Known || !s.Known {
+	if mon == 0 || !day.Known || !year.Known || !h.Known || !m.Known || !s.Known {
 		return t, 0, b, false
 	}
 	res = time.Second
