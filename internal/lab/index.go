@@ -18,9 +18,10 @@ Caddy, Varnish, Node, gunicorn, php-fpm and others) under light traffic; ` + "`i
 Client, proxy and application have addresses of their own in 127.0.0.0/8. The directory the servers
 ran in reads ` + "`" + Home + "`" + ` here, the kernel's release ` + Kernel + `; nothing else was edited.
 
-` + "`" + ExpectedFile + "`" + ` in each folder is the truth about it and no evidence: the cause's id, who is to blame, whether it
-is a control in which the infrastructure is healthy, and what the clients counted: requests, failures
-(answered 5xx or not at all), requests given up by the client.
+` + "`" + ExpectedFile + "`" + ` in each folder is the truth about it and no evidence: the cause's id (and, under ` + "`also`" + `, ids that
+are no worse a name for the same), who is to blame (backend, proxy, dns, client or none), whether it is a
+control in which the infrastructure is healthy, and what the clients counted: requests, failures (answered
+5xx or not at all), requests given up by the client.
 
 `
 
@@ -46,6 +47,9 @@ func WriteIndex(dir string) error {
 		cause := truth.Cause
 		if cause == "" {
 			cause = "nothing failed"
+		}
+		if len(truth.Also) > 0 {
+			cause += " (or " + strings.Join(truth.Also, ", ") + ")"
 		}
 		fmt.Fprintf(&b, "| [%s](%s) | %s | %s | %d | %d | %d |\n", s.Name, s.Name, cause, truth.Blame, truth.Requests, truth.Failed, truth.Aborted)
 		fmt.Fprintf(&told, "\n## %s\n%s in front of %s. %s\n", s.Name, s.Front, s.Backend, s.Doc)
