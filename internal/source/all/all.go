@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"culprit/internal/source"
+	"culprit/internal/source/alb"
 	"culprit/internal/source/apache"
 	"culprit/internal/source/caddy"
 	"culprit/internal/source/docker"
@@ -19,12 +20,14 @@ import (
 	"culprit/internal/source/nginx"
 	"culprit/internal/source/node"
 	"culprit/internal/source/phpfpm"
+	"culprit/internal/source/uwsgi"
 )
 
 // Formats returns all formats, in the order in which equals are preferred: the
 // special before the general.
 func Formats() []source.Format {
 	return slices.Concat[[]source.Format](
+		alb.Formats,
 		apache.Formats,
 		caddy.Formats,
 		docker.Formats,
@@ -38,6 +41,7 @@ func Formats() []source.Format {
 		node.Formats,
 		gunicorn.Formats,
 		phpfpm.Formats,
+		uwsgi.Formats,
 	)
 }
 
