@@ -105,7 +105,7 @@ func (r *recordReader) headers(v []byte) {
 			q.UserAgent = source.View(text(value))
 			return
 		}
-		if !mayIdentify(name) {
+		if len(r.env.IDHeaders) == 0 && !mayIdentify(name) {
 			return
 		}
 		key := strings.ToLower(string(name))
@@ -121,11 +121,14 @@ func (r *recordReader) headers(v []byte) {
 
 // mayIdentify rules out the ordinary headers without allocating.
 func mayIdentify(name []byte) bool {
+	if len(name) < len("cf-ray") {
+		return false
+	}
 	switch name[0] | 0x20 {
 	case 'a', 's', 'u', 'd', 'h', 'r', 'o', 'p', 'v':
 		return false
 	case 'c':
-		return len(name) > 2 && name[2] == '-' || len(name) > 1 && name[1]|0x20 == 'f'
+		return name[1]|0x20 == 'f'
 	}
 	return true
 }
@@ -228,7 +231,7 @@ func netError(msg []byte) (fact.Mechanism, fact.Phase, int, bool) {
 func dialled(msg []byte) string {
 	for _, pre := range [...]string{"dial tcp ", "dial unix ", "read tcp ", "write tcp ", "read unix ", "dial tcp4 ", "dial tcp6 "} {
 		rest, ok := source.Between(msg, pre, ": ")
-		if !ok {
+		if !ok || len(rest) == 0 {
 			continue
 		}
 		if i := bytes.Index(rest, []byte("->")); i >= 0 {
@@ -237,7 +240,7 @@ func dialled(msg []byte) string {
 		if source.HasPrefix(rest, "lookup ") || bytes.IndexByte(rest, ' ') >= 0 {
 			break
 		}
-		if rest[0] == '/' {
+		if source.HasPrefix(rest, "/") {
 			return "unix:" + string(rest)
 		}
 		return string(rest)
