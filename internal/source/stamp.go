@@ -15,7 +15,7 @@ func CLFTime(b []byte) (t time.Time, rest []byte, ok bool) {
 	d, ok2 := digits(b[0:2])
 	h, mi, s, ok3 := hms(b[12:20])
 	off, ok4 := zone(b[21:26])
-	if mon == 0 || !ok1 || !ok2 || !ok3 || !ok4 || d == 0 || d > 31 {
+	if mon == 0 || !ok1 || !ok2 || !ok3 || !ok4 || d == 0 || d > 31 || !plausible(y) {
 		return
 	}
 	u := unixDate(y, int(mon), d) + int64(h*3600+mi*60+s) - int64(off)
@@ -46,7 +46,7 @@ func ymdhms(env *Env, b []byte) (t time.Time, res time.Duration, rest []byte, ok
 	mo, ok2 := digits(b[5:7])
 	d, ok3 := digits(b[8:10])
 	h, mi, s, ok4 := hms(b[11:19])
-	if !ok1 || !ok2 || !ok3 || !ok4 || mo < 1 || mo > 12 || d < 1 || d > 31 {
+	if !ok1 || !ok2 || !ok3 || !ok4 || mo < 1 || mo > 12 || d < 1 || d > 31 || !plausible(y) {
 		return
 	}
 	nsec, res, rest := fraction(b[19:])
@@ -123,7 +123,7 @@ func ANSITime(env *Env, b []byte) (t time.Time, res time.Duration, rest []byte, 
 		return
 	}
 	y, ok2 := digits(r[1:5])
-	if !ok2 {
+	if !ok2 || !plausible(y) {
 		return
 	}
 	return env.Local(y, mon, d, h, mi, s, nsec), res, r[5:], true
@@ -196,6 +196,10 @@ func zone(b []byte) (int, bool) {
 	}
 	return off, ok1 && ok2
 }
+
+// plausible keeps years of hostile stamps away from what a time can be written
+// as, durations added.
+func plausible(year int) bool { return year >= 1900 && year <= 2200 }
 
 // fraction reads ".123456" or ",123" and returns nanoseconds and the
 // resolution; a second if there is none.
