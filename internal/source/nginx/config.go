@@ -128,7 +128,7 @@ func endsDirective(line []byte) bool {
 
 // readConf reads a configuration, or a dump of one with all its files.
 func readConf(env *source.Env, doc *source.Doc, out source.Sink) error {
-	c := &conf{env: env, out: out, lines: bytes.Split(doc.Data, []byte{'\n'}), path: doc.Path, maps: map[string]*directive{}, zones: map[string]*directive{}, set: map[string]bool{}}
+	c := &conf{env: env, out: out, lines: bytes.Split(doc.Data, []byte{'\n'}), path: doc.Path, maps: map[string]*directive{}, named: map[string]*directive{}, to: map[string][]*directive{}, headers: map[*directive]string{}, zones: map[string]*directive{}, set: map[string]bool{}}
 	c.root = parseConf(doc.Data, doc.Path, doc.Skip)
 	env.Hint(hintConfigured, doc.Path)
 	if c.root.find("keepalive") != nil { // a piece from within an upstream block
@@ -155,10 +155,15 @@ type conf struct {
 
 	root      *directive
 	upstreams []*directive
+	named     map[string]*directive // upstreams by name
 	passes    []*directive
-	maps      map[string]*directive // by the variable they set
-	zones     map[string]*directive // limit_req_zone by name
-	set       map[string]bool       // directives that occur outside upstream blocks
+	to        map[string][]*directive // passes by what they name
+	maps      map[string]*directive   // by the variable they set
+	zones     map[string]*directive   // limit_req_zone by name
+	set       map[string]bool         // directives that occur outside upstream blocks
+
+	headers map[*directive]string // the Connection header that each block sets
+	formats int                   // log_format directives
 
 	proxies, servers, includes, http bool
 }
@@ -169,10 +174,13 @@ func (c *conf) survey(d *directive) {
 		switch {
 		case x.name == "upstream" && x.arg(0) != "":
 			c.upstreams = append(c.upstreams, x)
+			c.named[x.arg(0)] = x
 			c.proxies = true
 		case strings.HasSuffix(x.name, "_pass"):
 			if x.name != "proxy_cookie_pass" && x.name != "fastcgi_no_pass" {
+				_, host := passTarget(x)
 				c.passes = append(c.passes, x)
+				c.to[host] = append(c.to[host], x)
 				c.proxies = true
 			}
 		case x.name == "server" && len(x.args) == 0:
@@ -204,9 +212,13 @@ func within(d *directive, name string) bool {
 	return false
 }
 
+// maxFormats bounds the log formats taken from one configuration; each line of
+// an access log may be tried against all.
+const maxFormats = 64
+
 // logFormat leaves the text of a log_format for the reader of access lines.
 func (c *conf) logFormat(d *directive) {
-	if len(d.args) < 2 {
+	if c.formats++; len(d.args) < 2 || c.formats > maxFormats {
 		return
 	}
 	args, pre := d.args[1:], ""
@@ -247,11 +259,20 @@ func blockName(d *directive) string {
 		return ""
 	case d.name == "server" && len(d.args) == 0:
 		if n := d.find("server_name"); n != nil {
-			return "server " + n.arg(0)
+			return "server " + n.arg(0)[:min(len(n.arg(0)), maxName)]
 		}
 		return "server"
 	case len(d.args) > 0:
-		return d.name + " " + strings.Join(d.args, " ")
+		name := d.name
+		for _, a := range d.args {
+			if name += " " + a; len(name) > maxName {
+				return name[:maxName]
+			}
+		}
+		return name
 	}
-	return d.name
+	return d.name[:min(len(d.name), maxName)]
 }
+
+// maxName bounds a block's name, in bytes: it stands in each of its settings.
+const maxName = 256

@@ -81,7 +81,7 @@ func (c *conf) knob(d *directive) {
 	case "keepalive_timeout":
 		if !up {
 			c.dur(fact.KeepAliveIdle, d, "keepalive_timeout {s}s;")
-		} else if c.group(d.up.arg(0)) == nil { // a piece; of a whole block, pool tells
+		} else if c.named[d.up.arg(0)] == nil { // a piece; of a whole block, pool tells
 			c.dur(fact.PoolIdle, d, "keepalive_timeout {s}s;")
 		}
 	case "keepalive_requests":

@@ -44,21 +44,11 @@ func passTarget(d *directive) (scheme, host string) {
 	return scheme, v
 }
 
-// group returns the upstream block called name.
-func (c *conf) group(name string) *directive {
-	for _, u := range c.upstreams {
-		if u.arg(0) == name {
-			return u
-		}
-	}
-	return nil
-}
-
 // pass states where a location's requests go, if not to a group, and when
 // names are looked up.
 func (c *conf) pass(d *directive) {
 	scheme, host := passTarget(d)
-	if host == "" || c.group(host) != nil {
+	if host == "" || c.named[host] != nil {
 		return
 	}
 	if strings.Contains(host, "$") {
@@ -145,12 +135,10 @@ func (c *conf) pool(u *directive) {
 		return
 	}
 	asked, reused := 0, 0
-	for _, p := range c.passes {
-		if _, host := passTarget(p); host == u.arg(0) {
-			asked++
-			if c.reuses(p) {
-				reused++
-			}
+	for _, p := range c.to[u.arg(0)] {
+		asked++
+		if c.reuses(p) {
+			reused++
 		}
 	}
 	if asked > 0 && reused == 0 {
@@ -193,19 +181,20 @@ func (c *conf) reuses(p *directive) bool {
 // inherited only where a block sets none itself.
 func (c *conf) connection(d *directive) string {
 	for ; d != nil; d = d.up {
-		any := false
-		for _, x := range d.body {
-			if x.name != "proxy_set_header" {
-				continue
-			}
-			any = true
-			if strings.EqualFold(x.arg(0), "Connection") {
-				return c.value(x.arg(1))
-			}
+		if d.find("proxy_set_header") == nil {
+			continue
 		}
-		if any {
-			break
+		v, ok := c.headers[d]
+		if !ok {
+			v = "close"
+			for _, x := range d.body {
+				if x.name == "proxy_set_header" && strings.EqualFold(x.arg(0), "Connection") {
+					v = c.value(x.arg(1))
+				}
+			}
+			c.headers[d] = v
 		}
+		return v
 	}
 	return "close"
 }
@@ -217,16 +206,13 @@ func (c *conf) value(v string) string {
 	if m == nil {
 		return strings.ToLower(v)
 	}
-	def := ""
-	for _, x := range m.body {
-		switch x.name {
-		case `""`, "":
-			return strings.ToLower(x.arg(0))
-		case "default":
-			def = strings.ToLower(x.arg(0))
+	x := m.find(`""`)
+	if x == nil {
+		if x = m.find("default"); x == nil {
+			return ""
 		}
 	}
-	return def
+	return strings.ToLower(x.arg(0))
 }
 
 // defaults states what holds where the configuration is silent. Only a whole

@@ -13,6 +13,8 @@ type directive struct {
 	file string // the input, or the file that a dump names
 	body []*directive
 	up   *directive // the block it stands in; nil at the top
+
+	index map[string]*directive // last of each name in body, made when asked
 }
 
 // arg returns argument i, "" if there are fewer.
@@ -25,12 +27,13 @@ func (d *directive) arg(i int) string {
 
 // find returns the last directive called name directly in d's block.
 func (d *directive) find(name string) *directive {
-	for i := len(d.body) - 1; i >= 0; i-- {
-		if d.body[i].name == name {
-			return d.body[i]
+	if d.index == nil {
+		d.index = make(map[string]*directive, len(d.body))
+		for _, x := range d.body {
+			d.index[x.name] = x
 		}
 	}
-	return nil
+	return d.index[name]
 }
 
 // inherited returns the nearest directive called name that holds in block d:

@@ -22,6 +22,7 @@ type filler struct {
 	at      time.Time
 	res     fact.Dur
 	inSplit [maxTries][]byte
+	plain   []byte // a path without its escapes
 }
 
 // maxTries bounds the tries of one request; nginx itself stops at the number
@@ -39,7 +40,7 @@ func (f *filler) fill(v *values, l *layout) bool {
 	q.Reset()
 	q.Party.Role, q.Party.Tech = fact.RoleGateway, "nginx"
 	if v.nAny > 0 {
-		v.guess(&l.cols)
+		v.guess(&l.learnt)
 	}
 	if v.has&(1<<kAgentOrUp) != 0 {
 		v.settle()
@@ -195,6 +196,49 @@ func (f *filler) request(v *values) {
 	if len(host) > 0 {
 		q.Host = source.View(host)
 	}
+	if (q.Method != "" || v.has&(1<<kRequest) == 0) && strings.IndexByte(q.Path, '\\') >= 0 {
+		f.plain = unescape(f.plain[:0], q.Path)
+		q.Path = source.View(f.plain)
+	}
+}
+
+// unescape undoes what nginx' log does to quotes and backslashes, "\x22" or, in
+// JSON, "\"", since its error log shows them as they are. Bytes that cannot be
+// printed stay escaped.
+func unescape(to []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c != '\\' || i+1 == len(s) {
+			to = append(to, c)
+			continue
+		}
+		switch n := s[i+1]; {
+		case n == '"' || n == '\\' || n == '/':
+			to = append(to, n)
+			i++
+		case n == 'x' && i+3 < len(s) && printable(hex(s[i+2])<<4|hex(s[i+3])):
+			to = append(to, byte(hex(s[i+2])<<4|hex(s[i+3])))
+			i += 3
+		default:
+			to = append(to, c)
+		}
+	}
+	return to
+}
+
+func printable(c int) bool { return c >= 0x20 && c < 0x7f }
+
+// hex is the value of a hexadecimal digit; far beyond a byte's if it is none.
+func hex(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	}
+	return 1 << 16
 }
 
 // relative parts a target in absolute form; host stays where it is known.

@@ -99,30 +99,38 @@ func cacheWord(b []byte) bool {
 	return false
 }
 
-// guess gives the fields that were told by no name a kind by their shapes.
-// Times are told apart by their values: an answer cannot take longer than its
-// request, nor a header longer than its answer. cols is how many time fields
-// lines of this layout were seen to have at once, at most.
-func (v *values) guess(cols *int) {
-	var times [4]int
-	n, dashes := 0, 0
+// learnt is what lines of one layout taught about its fields without names, by
+// their places among those fields.
+type learnt struct {
+	addr   int // place of the upstream address, from 1
+	status int // place of the upstream status, from 1
+	time   [maxAny]bool
+	sum    [maxAny]int64 // over lines with all times, in nanoseconds
+	full   int           // how many such lines there were
+}
+
+// guess gives the fields that were told by no name a kind by their shapes and
+// by what earlier lines of the layout taught. Times are told apart by their
+// values: an answer cannot take longer than its request, nor a header longer
+// than its answer.
+func (v *values) guess(k *learnt) {
+	times := 0
 	candidate := -1
 	for i := 0; i < v.nAny; i++ {
 		b := v.any[i]
 		switch shapeOf(b) {
-		case shapeNone:
-			dashes++
 		case shapeTime:
-			if n < len(times) {
-				times[n] = i
-				n++
-			}
+			times++
+			k.time[i] = true
 		case shapeInt:
 			if s := status(firstOf(b)); s >= 100 && s < 600 && (candidate < 0 || !bytes.Equal(v.any[candidate], v.get(kStatus))) {
 				candidate = i
 			}
 		case shapeAddr:
-			v.first(kUpAddr, b)
+			if v.has&(1<<kUpAddr) == 0 {
+				v.set(kUpAddr, b)
+				k.addr = i + 1
+			}
 		case shapeIP:
 			v.first(kClient, b)
 		case shapeID:
@@ -132,17 +140,24 @@ func (v *values) guess(cols *int) {
 		case shapeAgent:
 			v.first(kAgent, b)
 		case shapeHost:
-			v.first(kHost, b)
+			if i+1 != k.addr {
+				v.first(kHost, b)
+			}
 		}
 	}
-	if candidate >= 0 && v.has&(1<<kStatus) != 0 && (n > 0 || v.has&upFields != 0) {
-		v.first(kUpStatus, v.any[candidate])
+	if k.addr > 0 && k.addr <= v.nAny {
+		v.first(kUpAddr, v.any[k.addr-1])
 	}
-	if v.has&(1<<kDuration) != 0 {
-		v.assign(times[:n], 1, cols)
-	} else {
-		v.assign(times[:n], 0, cols)
+	if k.status > 0 && k.status <= v.nAny {
+		candidate = k.status - 1
 	}
+	if candidate >= 0 && v.has&(1<<kStatus) != 0 && (times > 0 || v.has&upFields != 0) && v.has&(1<<kUpStatus) == 0 {
+		v.set(kUpStatus, v.any[candidate])
+		if v.has&(1<<kUpAddr) != 0 && bytes.Equal(v.any[candidate], v.at[kStatus]) {
+			k.status = candidate + 1
+		}
+	}
+	v.times(k)
 }
 
 // first sets a kind that no field has yet.
@@ -156,41 +171,60 @@ func (v *values) first(k kind, b []byte) {
 // elsewhere or the value has an address's shape, else the agent.
 func (v *values) settle() {
 	b := v.at[kAgentOrUp]
-	if v.has&(1<<kAgent) != 0 || shapeOf(b) == shapeAddr {
+	const up = 1<<kUpStatus | 1<<kUpTime | 1<<kUpHeader | 1<<kUpConnect
+	if v.has&(1<<kAgent) != 0 || shapeOf(b) == shapeAddr || v.has&up != 0 && bytes.IndexByte(b, '/') < 0 {
 		v.first(kUpAddr, b)
 	} else {
 		v.first(kAgent, b)
 	}
 }
 
-// assign deals times, largest first, to request, answer, header and connect.
-// had is 1 if the request's is known already.
-func (v *values) assign(times []int, had int, cols *int) {
-	for i := 1; i < len(times); i++ {
-		for j := i; j > 0 && v.total(times[j]) > v.total(times[j-1]); j-- {
-			times[j], times[j-1] = times[j-1], times[j]
+// times deals the time fields, largest first, to request, answer, header and
+// connect.
+func (v *values) times(k *learnt) {
+	var col [4]int
+	n, known := 0, 0
+	for i := 0; i < v.nAny && n < len(col); i++ {
+		if k.time[i] {
+			col[n] = i
+			n++
+			if shapeOf(v.any[i]) == shapeTime {
+				known++
+			}
 		}
 	}
-	all := len(times) + had
-	*cols = max(*cols, all)
-	order := [...]kind{kDuration, kUpTime, kUpHeader, kUpConnect}
-	if *cols == 4 && all == 3 {
-		order[2], order[3] = kUpConnect, kUpHeader // a connection comes before a header
+	if n == 0 {
+		return
 	}
-	for i, x := range times {
-		if i+had >= 2 && *cols != 4 {
+	if known == n {
+		k.full++
+		for _, i := range col[:n] {
+			k.sum[i] += v.total(i)
+		}
+	}
+	weigh := func(i int) int64 {
+		if k.full > 0 {
+			return k.sum[i]
+		}
+		return v.total(i)
+	}
+	for i := 1; i < n; i++ {
+		for j := i; j > 0 && weigh(col[j]) > weigh(col[j-1]); j-- {
+			col[j], col[j-1] = col[j-1], col[j]
+		}
+	}
+	had := 0
+	if v.has&(1<<kDuration) != 0 {
+		had = 1
+	}
+	order := [...]kind{kDuration, kUpTime, kUpHeader, kUpConnect}
+	for i, x := range col[:min(n, len(order)-had)] {
+		if i+had >= 2 && n+had < 4 {
 			break // connect or header: cannot be told
 		}
 		v.first(order[i+had], v.any[x])
 	}
-	if *cols == 4 && all >= 2 {
-		for _, k := range order[all:] {
-			v.first(k, dash)
-		}
-	}
 }
-
-var dash = []byte{'-'}
 
 // total is the sum of a list of times.
 func (v *values) total(i int) int64 {

@@ -11,7 +11,7 @@ type layout struct {
 	fields  []field
 	has     uint64 // kinds the layout has fields for
 	flavour flavour
-	cols    int // most time fields told by shape that one line had
+	learnt  learnt
 }
 
 // field is one variable of a layout and the text that follows it.

@@ -98,7 +98,7 @@ func address(b []byte) []byte {
 	if len(b) > 0 && b[0] <= '9' && bytes.IndexByte(b, '/') < 0 {
 		return b
 	}
-	if i := bytes.Index(b, []byte("://")); i > 0 && i < 8 {
+	if i := bytes.Index(b, []byte("://")); i > 0 && i < 8 && !source.HasPrefix(b, "unix:") {
 		b = b[i+3:]
 	}
 	if source.HasPrefix(b, "unix:") {
@@ -180,10 +180,6 @@ func (f *filler) judgeTries(v *values, l *layout) (silent bool) {
 		if !a.Status.Known && v.has&(1<<kUpStatus) == 0 && i == len(q.Attempts)-1 {
 			s = q.Status.Or(0)
 		}
-		if s == 9 {
-			a.Ended = fact.BadReply // "009": bytes that are not HTTP were passed on as they came
-			continue
-		}
 		if s < 500 {
 			continue
 		}
@@ -256,6 +252,13 @@ func (f *filler) judgeStatus(v *values, l *layout, silent bool) {
 	case st == 0:
 		q.Ended = fact.ClientGone
 		return
+	case st == 9:
+		// "009": what came was not HTTP, and was passed on as it came.
+		q.Ended, q.Phase = fact.BadReply, fact.PhaseWaiting
+		if n := len(q.Attempts); n > 0 {
+			q.Attempts[n-1].Ended, q.Attempts[n-1].Status = fact.BadReply, fact.Int{}
+		}
+		return
 	case source.HasPrefix(v.get(kLimit), "REJECTED") && !source.Has(v.get(kLimit), "DRY_RUN"):
 		q.Writer, q.Ended = fact.WriterSelf, fact.Denied
 		return
@@ -271,7 +274,6 @@ func (f *filler) judgeStatus(v *values, l *layout, silent bool) {
 	}
 	a := &q.Attempts[len(q.Attempts)-1]
 	switch {
-	case a.Ended == fact.BadReply:
 	case a.Ended == fact.AppAnswered || a.Header.Known && a.Status.Known:
 		if a.Status.Is(st) || !a.Status.Known {
 			q.Writer, q.Ended = fact.WriterBackend, a.Ended
