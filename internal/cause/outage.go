@@ -58,3 +58,42 @@ func Outage(e *failure.Episode, claims []*failure.Failure) []*failure.Failure {
 func cameBack(starts []*fact.Event, from, to time.Time) bool {
 	return slices.ContainsFunc(starts, func(x *fact.Event) bool { return x.Time.After(from) && x.Time.Before(to) })
 }
+
+// BootTime is how long a server that loads little needs until it listens.
+const BootTime = 2 * time.Second
+
+// warmUp is how long after a start refusals may still be laid to it.
+const warmUp = 2 * time.Minute
+
+// LateRefusals counts, of all tries that were refused after a start of a
+// server, those that came over [BootTime] after it: the process had been
+// started and did not listen. A try counts whether or not the request was made
+// good by another.
+func LateRefusals(e *failure.Episode) (late, refused int) {
+	a := Ask(e)
+	starts, _ := a.Kindred(e.World.Of(fact.ProcessStarted))
+	ends := e.World.Of(fact.ProcessStopping, fact.ProcessExited, fact.Crashed, fact.OOMKilled)
+	first, last := e.Span()
+	for _, f := range slices.Concat(e.World.Failures, e.World.Recovered) {
+		if f.Mechanism != fact.Refused || f.Time.IsZero() || f.Time.Before(first.Add(-warmUp)) || f.Time.After(last.Add(warmUp)) {
+			continue
+		}
+		refused++
+		var begun *fact.Event
+		for _, x := range starts {
+			if !x.Time.IsZero() && x.Time.Before(f.Time) && f.Time.Sub(x.Time) <= warmUp {
+				begun = x
+			}
+		}
+		if begun == nil || f.Time.Sub(begun.Time) <= BootTime+f.Res {
+			continue
+		}
+		gone := slices.ContainsFunc(ends, func(x *fact.Event) bool {
+			return x.Time.After(begun.Time) && x.Time.Before(f.Time.Add(f.Res))
+		})
+		if !gone {
+			late++
+		}
+	}
+	return late, refused
+}

@@ -1,0 +1,110 @@
+// Package nohealthybackend judges requests for which the gateway had no member
+// it would ask.
+package nohealthybackend
+
+import (
+	"fmt"
+
+	"culprit/internal/cause"
+	"culprit/internal/fact"
+	"culprit/internal/failure"
+)
+
+// Cause is the record.
+var Cause = cause.Cause{
+	ID:    "no-healthy-backend",
+	Title: "No healthy backend: the gateway had nobody to ask",
+	What:  "Every member of the group was marked down, removed or never there, so the gateway answered with 502 or 503 itself. Why they were is a question to the health checks and to the members.",
+	Shows: []string{
+		"Google: failed_to_pick_backend; nginx: no live upstreams; HAProxy: <NOSRV>; Envoy: UH no_healthy_upstream; ingress-nginx: does not have any active Endpoint",
+		"failures at once, for every request, as long as it lasts",
+	},
+	Fixes: []string{
+		"look at what the health check gets, not only at its verdict: path, port, status, time",
+		"compare the Service's selector with the pods' labels, and its targetPort with the port they listen on",
+		"run two members or more, on different machines",
+		"nginx takes a member out for 10 s after one failure: max_fails=3, or max_fails=0 for a single one",
+	},
+	Links: []string{
+		"https://cloud.google.com/load-balancing/docs/health-check-concepts",
+		"https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/",
+	},
+	Kind:       cause.Shallow,
+	Mechanisms: []fact.Mechanism{fact.NoBackend},
+	Prior:      9,
+	PriorWhy:   "it only repeats what the gateway says; the reading of it is right in nine of ten",
+	Explain:    explain,
+}
+
+func explain(e *failure.Episode) cause.Opinion {
+	if len(e.Failures) == 0 {
+		return cause.Opinion{}
+	}
+	f := e.Failures[0]
+	group := f.Upstream
+	if group == "" {
+		group = f.Backend.Name
+	}
+	says := fmt.Sprintf("%s had no member to ask for %s", cause.TechTitle(e.Gateway.Tech), cause.Count(e.N(), "request"))
+	if group != "" {
+		says += " to " + group
+	}
+	o := cause.Opinion{Blame: fact.Party{Role: fact.RoleBackend, Name: group}}
+	o.Signals = append(o.Signals, cause.Itself(e, 0, "the mechanism itself", says))
+	downs := e.World.Of(fact.BackendDown, fact.NoBackendLeft, fact.BackendEjected, fact.ProbeFailed, fact.NotReady)
+	o.Fix = cause.Fix{Summary: "Find out why every member was out: what its health check got, and whether it ran at all."}
+	if len(downs) > 0 {
+		x := downs[len(downs)-1]
+		o.Signals = append(o.Signals, cause.For(1, "it tells when and for what they were taken out", downSays(x), cause.Events(downs)...))
+		if x.Attrs[fact.AttrWhy] == "status" {
+			o.Fix.Summary = "The health check got an answer it does not take: let its path answer 200 without a login, or point it to one that does."
+		}
+	}
+	o.Fix.Steps = steps(e.Gateway.Tech)
+	o.Next = next(e.Gateway.Tech)
+	return o
+}
+
+func downSays(x *fact.Event) string {
+	s := "it was taken out"
+	if x.Party.Name != "" {
+		s = x.Party.Name + " was taken out"
+	}
+	if x.Reason != "" {
+		s += ": " + x.Reason
+	}
+	if x.Detail != "" {
+		s += " (" + cause.Cut(x.Detail, 120) + ")"
+	}
+	return s
+}
+
+func steps(tech string) []string {
+	switch tech {
+	case "nginx":
+		return []string{"the error log's lines just before the first \"no live upstreams\" name the failures that took the members out", "server app:8080 max_fails=3 fail_timeout=5s;   # or max_fails=0 where there is only one"}
+	case "haproxy":
+		return []string{"echo 'show servers state; show stat' | socat stdio /run/haproxy/admin.sock   # check_status says what the check got"}
+	case "gclb":
+		return []string{"gcloud compute backend-services get-health NAME --global", "the firewall must let 35.191.0.0/16 and 130.211.0.0/22 in, and the path must answer 200, not a redirect"}
+	case "alb":
+		return []string{"aws elbv2 describe-target-health --target-group-arn ARN   # Reason and Description say what the check got"}
+	case "envoy":
+		return []string{"istioctl proxy-config endpoints POD | grep SERVICE; curl localhost:15000/clusters | grep health_flags"}
+	}
+	return []string{"kubectl get endpointslices -l kubernetes.io/service-name=SERVICE; kubectl describe pod POD"}
+}
+
+func next(tech string) []cause.Next {
+	n := cause.Next{
+		Evidence: "the pods and events of that time", Command: "kubectl get pods -o wide; kubectl describe pod POD; kubectl get events --sort-by=.lastTimestamp; kubectl get deploy NAME -o yaml",
+		WouldTell: "whether the members were dead, on one lost node, being replaced, or only too busy for their probe",
+	}
+	switch tech {
+	case "nginx":
+		n = cause.Next{Evidence: "nginx's error log of the ten seconds before", Command: "culprit diagnose /var/log/nginx/error.log", WouldTell: "which failures took the members out"}
+	case "haproxy":
+		n = cause.Next{Evidence: "HAProxy's own messages of that time", Command: "journalctl -u haproxy -o short-iso | grep -E 'is DOWN|is UP|no server'", WouldTell: "what the health checks got before"}
+	}
+	return []cause.Next{n}
+}
