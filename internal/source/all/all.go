@@ -20,6 +20,7 @@ import (
 	"culprit/internal/source/nginx"
 	"culprit/internal/source/node"
 	"culprit/internal/source/phpfpm"
+	"culprit/internal/source/traefik"
 	"culprit/internal/source/uwsgi"
 )
 
@@ -41,6 +42,7 @@ func Formats() []source.Format {
 		node.Formats,
 		gunicorn.Formats,
 		phpfpm.Formats,
+		traefik.Formats,
 		uwsgi.Formats,
 	)
 }
