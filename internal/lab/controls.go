@@ -34,11 +34,11 @@ var controls = []Scenario{
 		Run:    retriedGets,
 	},
 	{
-		Name: "control-graceful-rollout", Front: "nginx", Backend: "node",
+		Name: "control-graceful-rollout", Front: "haproxy", Backend: "node",
 		Fault: "app-generated", Blame: Backend, Control: true,
-		Doc: "Two deployments restart both applications in turn, and these finish what they work on before they exit: nothing is lost. " +
-			"The few 502 and 503 are the application's own answers to payments, before, during and after the deployments.",
-		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
+		Doc: "Two deployments restart both applications in turn. On SIGTERM these first fail their health check, so that HAProxy takes " +
+			"them out, and exit seven seconds later: nothing is lost. The few 502 and 503 are the application's own answers to payments, before, during and after the deployments.",
+		Played: "syslog; systemd's lines in the journal; deploy.log is the lab's own deployment.",
 		Run:    gracefulRollout,
 	},
 }
@@ -56,23 +56,39 @@ func retriedGets(ctx context.Context, st *Stage) error {
 
 const patientExit = `
 process.on('SIGTERM', () => {
-  log({ level: 'info', msg: 'SIGTERM received, draining' });
-  server.close(() => {
-    log({ level: 'info', msg: 'drained, exiting' });
-    process.exit(0);
-  });
+  log({ level: 'info', msg: 'SIGTERM received, failing the health check' });
+  draining = true;
+  setTimeout(() => server.close(() => process.exit(0)), 7000);
 });
 `
 
-func gracefulRollout(ctx context.Context, st *Stage) error {
-	app := nodeApp{Routes: paymentRoutes + briefOrderRoutes, Listen: patientExit}
-	return rollingRestart(ctx, st, app, []int{131, 132}, 12*time.Second, 16*time.Second)
-}
-
-// briefOrderRoutes keep orders in flight for less than a stop may take.
-const briefOrderRoutes = `
-  if (req.method === 'POST') await sleep(300 + Math.random() * 700);
+const drainRoutes = `
+  if (url.pathname === '/healthz') return { status: draining ? 503 : 200, body: { draining } };
+  if (url.pathname === '/api/orders') await sleep(300 + Math.random() * 700);
 `
+
+func gracefulRollout(ctx context.Context, st *Stage) error {
+	journal, err := st.Journal("journal.log", "app1")
+	if err != nil {
+		return err
+	}
+	app := nodeApp{Setup: "let draining = false;", Routes: drainRoutes + paymentRoutes, Listen: patientExit}
+	units, err := superviseShops(ctx, st, journal, 2, 2*time.Second, app)
+	if err != nil {
+		return err
+	}
+	_, err = startHAProxy(ctx, st, "timeout server 30s\n", `balance roundrobin
+http-reuse never
+option httpchk GET /healthz
+default-server check inter 1s fall 2 rise 2
+server app1 @app-1@
+server app2 @app-2@
+`)
+	if err != nil {
+		return err
+	}
+	return deployUnderTraffic(ctx, st, units, []int{131, 132}, 8*time.Second, 16*time.Second)
+}
 
 func clientAborts(ctx context.Context, st *Stage) error {
 	if _, err := startNode(ctx, st, nodeApp{Host: 11, Routes: searchRoutes}); err != nil {

@@ -88,12 +88,15 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Signal sends a signal to the process alone.
 func (p *Process) Signal(sig os.Signal) error { return p.cmd.Process.Signal(sig) }
 
-// Stop asks the process to end, waits, and then kills its whole group.
-func (p *Process) Stop() {
+// Stop asks the process to end, waits for stopGrace, and then kills its whole
+// group.
+func (p *Process) Stop() { p.stopWithin(stopGrace) }
+
+func (p *Process) stopWithin(grace time.Duration) {
 	_ = p.Signal(syscall.SIGTERM) // already gone is what we want
 	select {
 	case <-p.done:
-	case <-time.After(stopGrace):
+	case <-time.After(grace):
 	}
 	_ = syscall.Kill(-p.Pid(), syscall.SIGKILL)
 	<-p.done

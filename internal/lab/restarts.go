@@ -76,6 +76,11 @@ func rollingRestart(ctx context.Context, st *Stage, app nodeApp, releases []int,
 	if _, err := startNginx(ctx, st, nginx{HTTP: pair, Location: proxyHeaders + "proxy_pass http://shop;\n", Format: "json"}); err != nil {
 		return err
 	}
+	return deployUnderTraffic(ctx, st, units, releases, between, rest)
+}
+
+// deployUnderTraffic deploys while orders and payments come in.
+func deployUnderTraffic(ctx context.Context, st *Stage, units []*Supervisor, releases []int, between, rest time.Duration) error {
 	const begin = 14 * time.Second
 	rollout := func() error {
 		return deploy(ctx, st, units, releases, between, rest)
@@ -131,12 +136,16 @@ server app4 @app-4@
 	return during(ctx, 60*time.Second, die, func() error { return st.traffic.Run(ctx, 100*time.Second, 8, shop) })
 }
 
+// drainTimeout is how long a shop may take to end.
+const drainTimeout = 15 * time.Second
+
 // superviseShops starts n of the app as units shop-1, shop-2 and so on.
 func superviseShops(ctx context.Context, st *Stage, j *Journal, n int, restart time.Duration, app nodeApp) ([]*Supervisor, error) {
 	var units []*Supervisor
 	for i := range n {
 		app.Name, app.Host = fmt.Sprintf("app-%d", i+1), 11+i
-		s, err := superviseNode(ctx, st, app, Unit{Name: fmt.Sprintf("shop-%d", i+1), Restart: restart}, j)
+		unit := Unit{Name: fmt.Sprintf("shop-%d", i+1), Restart: restart, StopTimeout: drainTimeout}
+		s, err := superviseNode(ctx, st, app, unit, j)
 		if err != nil {
 			return nil, err
 		}

@@ -64,6 +64,7 @@ type Unit struct {
 	Description string
 	Command     Command       // Stderr goes to the journal
 	Restart     time.Duration // RestartSec; 0 means that it is not restarted
+	StopTimeout time.Duration // TimeoutStopSec; 0 means stopGrace
 	Memory      *memoryLimit  // nil means no limit
 }
 
@@ -223,7 +224,11 @@ func (s *Supervisor) silentStop() {
 	p := s.proc
 	close(s.quit)
 	s.mu.Unlock()
-	p.Stop()
+	grace := s.unit.StopTimeout
+	if grace == 0 {
+		grace = stopGrace
+	}
+	p.stopWithin(grace)
 	<-s.ended
 }
 
