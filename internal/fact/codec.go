@@ -2,6 +2,7 @@ package fact
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,6 +53,9 @@ func DecodeLine(line []byte) (Fact, error) {
 	if err := json.Unmarshal(line, &e); err != nil {
 		return nil, fmt.Errorf("decode fact: %w", err)
 	}
+	if !isEnvelope(line) {
+		return nil, ErrNotFact
+	}
 	switch {
 	case e.Request != nil:
 		return e.Request, nil
@@ -65,6 +69,18 @@ func DecodeLine(line []byte) (Fact, error) {
 		return e.Setting, nil
 	}
 	return nil, ErrNotFact
+}
+
+// isEnvelope reports whether the first member of a JSON object is a kind of
+// fact: others' records, too, have a member called "request" or "event".
+func isEnvelope(line []byte) bool {
+	line = bytes.TrimLeft(line, " \t\r\n{")
+	for _, kind := range [...]string{"request", "conn", "event", "sample", "setting"} {
+		if bytes.HasPrefix(line, []byte(`"`+kind+`"`)) {
+			return true
+		}
+	}
+	return false
 }
 
 // Decode calls add for each fact in r. It stops at the first line that is no
