@@ -241,7 +241,7 @@ func containerWord(e *fact.Event, h *happening) bool {
 	if h.container != "" {
 		return true
 	}
-	for _, front := range [...]string{"container id docker://", "ontainer "} {
+	for _, front := range [...]string{"with id docker://", "ontainer "} {
 		if _, rest, ok := strings.Cut(h.message, front); ok {
 			name, _, _ := strings.Cut(rest, " ")
 			name, _, _ = strings.Cut(name, ":")

@@ -89,7 +89,7 @@ func (r *reader) readPod(x *pod) {
 	}
 	w := o.workload()
 	w.namespace = o.namespace
-	r.podSettings(&w, &x.Spec, x.Metadata.Labels)
+	r.podSettings(&w, &x.Spec, x.Metadata.Labels, r.at(x.Metadata.Name))
 	if x.Status.Phase.text == "" && len(x.Status.Containers) == 0 {
 		return // a manifest
 	}

@@ -96,7 +96,7 @@ func readObjects(env *source.Env, doc *source.Doc, out source.Sink) error {
 // yaml reads all documents. What does not parse, a template say, is counted
 // and left out.
 func (r *reader) yaml() error {
-	read, bad := 0, 0
+	read, bad, squares := 0, 0, 0
 	var first error
 	documents(r.doc.Data, func(c chunk) {
 		kind := c.kindLine()
@@ -104,7 +104,7 @@ func (r *reader) yaml() error {
 			read++
 			return
 		}
-		body, line, err := c.parse()
+		body, line, err := c.parse(&squares)
 		if err != nil {
 			if bad++; first == nil {
 				first = fmt.Errorf("line %d: %w", line, err)

@@ -163,6 +163,10 @@ func subject(h *happening, c *cursor) {
 	if strings.HasPrefix(c.peek(), "spec.") {
 		h.container = containerIn(c.next())
 	}
+	if front, host, ok := strings.Cut(c.peek(), ","); ok && host != "" && isComponent(front) {
+		c.next()
+		h.source, h.node = front, host
+	}
 	if w = c.peek(); isComponent(w) && (strings.HasSuffix(w, ",") || c.apart(w)) {
 		from(h, c)
 	}

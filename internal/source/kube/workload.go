@@ -46,7 +46,7 @@ func (r *reader) readWorkload(kind string, x *workload) {
 	}
 	t := &x.Spec.Template
 	r.rel.add(related{object: o, labels: t.Metadata.Labels, ports: portsOf(&t.Spec), live: live, at: r.at(x.Metadata.Name)})
-	r.podSettings(&o, &t.Spec, t.Metadata.Labels)
+	r.podSettings(&o, &t.Spec, t.Metadata.Labels, r.at(x.Metadata.Name))
 }
 
 // unavailable states that replicas are missing, since when their condition
@@ -74,8 +74,8 @@ func (r *reader) unavailable(o *object, x *workload, want fact.Int) {
 const gracePeriod = 30
 
 // podSettings states what a pod's specification sets, once for each workload.
-func (r *reader) podSettings(o *object, p *podSpec, labels map[string]scalar) {
-	if len(p.Containers) == 0 || !r.once("settings "+o.namespace+"/"+o.kind+"/"+o.name) {
+func (r *reader) podSettings(o *object, p *podSpec, labels map[string]scalar, at fact.Origin) {
+	if !r.once("settings " + o.namespace + "/" + o.kind + "/" + o.name) {
 		return
 	}
 	where := "spec.template.spec"
@@ -84,18 +84,18 @@ func (r *reader) podSettings(o *object, p *podSpec, labels map[string]scalar) {
 	}
 	grace := o.setting(fact.GracePeriod, "terminationGracePeriodSeconds: {s}", where)
 	if grace.Dur, grace.Origin = p.GracePeriod.seconds(), r.at(p.GracePeriod); p.GracePeriod.text == "" {
-		grace.Dur, grace.Basis, grace.Origin = fact.Seconds(gracePeriod), fact.Default, r.at(p.Containers[0].Name)
+		grace.Dur, grace.Basis, grace.Origin = fact.Seconds(gracePeriod), fact.Default, at
 		grace.Origin.URL = podDoc
 	}
 	r.out.State(grace)
 	policy := o.setting(fact.RestartPolicy, "restartPolicy: Always", where)
 	if policy.Text, policy.Origin = p.RestartPolicy.text, r.at(p.RestartPolicy); policy.Text == "" {
-		policy.Text, policy.Basis, policy.Origin = "Always", fact.Default, r.at(p.Containers[0].Name)
+		policy.Text, policy.Basis, policy.Origin = "Always", fact.Default, at
 		policy.Origin.URL = podDoc
 	}
 	r.out.State(policy)
 	if o.kind != "Pod" && o.kind != "DaemonSet" {
-		r.spread(o, p, labels, where)
+		r.spread(o, p, labels, where, at)
 	}
 	for i := range p.Containers {
 		r.containerSettings(o, &p.Containers[i], where+".containers["+p.Containers[i].Name.text+"]")
@@ -103,17 +103,17 @@ func (r *reader) podSettings(o *object, p *podSpec, labels map[string]scalar) {
 }
 
 // spread states what keeps a workload's pods apart.
-func (r *reader) spread(o *object, p *podSpec, labels map[string]scalar, where string) {
+func (r *reader) spread(o *object, p *podSpec, labels map[string]scalar, where string, at fact.Origin) {
 	s := o.setting(fact.Spread, "topologySpreadConstraints:", where)
-	best, at := "", scalar{}
+	best, key := "", scalar{}
 	better := func(text string, by scalar) {
 		rank := map[string]int{"": 0, "preferred": 1, "zone": 2, "hostname": 3}
 		if rank[text] > rank[best] {
-			best, at = text, by
+			best, key = text, by
 		}
 	}
-	domain := func(key scalar) string {
-		if strings.Contains(key.text, "hostname") {
+	domain := func(by scalar) string {
+		if strings.Contains(by.text, "hostname") {
 			return "hostname"
 		}
 		return "zone"
@@ -137,8 +137,8 @@ func (r *reader) spread(o *object, p *podSpec, labels map[string]scalar, where s
 			better(domain(c.TopologyKey), c.TopologyKey)
 		}
 	}
-	if s.Text, s.Origin = best, r.at(at); best == "" {
-		s.Text, s.Basis, s.Origin = "none", fact.Default, r.at(p.Containers[0].Name)
+	if s.Text, s.Origin = best, r.at(key); best == "" {
+		s.Text, s.Basis, s.Origin = "none", fact.Default, at
 		s.Origin.URL = spreadDoc
 	}
 	r.out.State(s)

@@ -17,10 +17,16 @@ type chunk struct {
 	data []byte
 }
 
-// The bounds of one object's YAML. A manifest over maxChunk is no workload's;
-// nesting and aliases are where small texts cost much.
+// The bounds of one object's YAML. The parser's cost grows with the square of
+// the keys in one mapping: maxLines, which the endpoints of a service with a
+// thousand pods need, takes half a second at worst, and after maxSquares of
+// such an input only objects of up to fewLines are read. Nesting and aliases
+// are where small texts cost much, too.
 const (
-	maxChunk   = 1 << 20
+	maxChunk   = 512 << 10
+	maxLines   = 12_000
+	maxSquares = 40 * maxLines * maxLines
+	fewLines   = 1000
 	maxNesting = 100
 	maxAnchors = 100
 )
@@ -156,12 +162,17 @@ func (c *chunk) prune() []byte {
 	return out
 }
 
-// parse makes nodes of a chunk. line is where it went wrong, if it did.
-func (c *chunk) parse() (body ast.Node, line int, err error) {
+// parse makes nodes of a chunk. line is where it went wrong, if it did; squares
+// counts what the large objects of an input cost.
+func (c *chunk) parse(squares *int) (body ast.Node, line int, err error) {
 	data := c.prune()
 	line = c.base + 1
-	if len(data) > maxChunk {
-		return nil, line, fmt.Errorf("an object of more than %d KiB", maxChunk>>10)
+	lines := bytes.Count(data, []byte{'\n'}) - bytes.Count(data, []byte("\n\n"))
+	if lines > fewLines {
+		*squares += lines * lines
+	}
+	if len(data) > maxChunk || lines > maxLines || lines > fewLines && *squares > maxSquares {
+		return nil, line, fmt.Errorf("an object of more than %d KiB or %d lines", maxChunk>>10, maxLines)
 	}
 	if err := bounded(data); err != nil {
 		return nil, line, err
