@@ -73,7 +73,9 @@ func sniffAccess(l *source.Line) source.Confidence {
 	best := source.No
 	for i := range layouts {
 		if x := &layouts[i]; x.scan(b, &v) && status(v.get(kStatus)) >= 0 && f.fill(&v, x) {
-			best = builtins[i].sure
+			if best = builtins[i].sure; x.flavour == elsewhere {
+				best = lean(l, &v)
+			}
 			break
 		}
 	}
@@ -94,6 +96,24 @@ func sniffAccess(l *source.Line) source.Confidence {
 		best = source.Likely
 	}
 	return best
+}
+
+// lean says how sure a line is that Apache and others write as well, by what
+// only one of them does: nginx has statuses of its own and writes escapes as
+// \x22; others write \" and "-" for no bytes. Between equals the name of the
+// file decides.
+func lean(l *source.Line, v *values) source.Confidence {
+	switch s := status(v.get(kStatus)); {
+	case s == 499, s == 444, s >= 494 && s <= 497, s == 9, s == 0:
+		return source.Likely - 15
+	}
+	if string(v.get(kBytes)) == "-" || source.Has(l.Text, `\"`) || strings.Contains(l.Path, "apache") || strings.Contains(l.Path, "httpd") {
+		return source.Possible - 10
+	}
+	if source.Has(l.Text, `\x22`) || source.Has(l.Text, `\x5C`) || strings.Contains(l.Path, "nginx") {
+		return source.Likely - 15
+	}
+	return source.Possible + 1
 }
 
 // named reports whether what makes a line nginx's own is more than the shape
@@ -157,7 +177,7 @@ func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
 		r.last = x
 		if x.flavour == ingress && !r.ingress {
 			r.ingress = true
-			ingressDefaults(r.env, out)
+			ingressDefaults(out)
 		}
 		out.State(&r.f.req)
 		return source.Mine

@@ -54,7 +54,7 @@ func defNum(out source.Sink, knob fact.Knob, n int, url, spelling, where string)
 
 // ingressDefaults states what ingress-nginx sets where its ConfigMap is silent.
 // A line of its access log proves that it is the gateway.
-func ingressDefaults(_ *source.Env, out source.Sink) {
+func ingressDefaults(out source.Sink) {
 	const where = "ConfigMap ingress-nginx-controller"
 	defDur(out, fact.UpstreamConnect, ingressConnect, docIngress, `proxy-connect-timeout: "{s}"`, where)
 	defDur(out, fact.UpstreamReply, defaultTimeout, docIngress, `proxy-read-timeout: "{s}"`, where)

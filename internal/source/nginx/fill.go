@@ -30,7 +30,7 @@ type filler struct {
 const maxTries = 32
 
 func newFiller(env *source.Env) *filler {
-	return &filler{env: env, attrs: map[string]string{}}
+	return &filler{env: env}
 }
 
 // fill reads v into f.req. It is false if the line tells neither a status nor

@@ -46,11 +46,7 @@ func infer(env *source.Env, b []byte, stamped bool, more []string) (l layout, ok
 		prev = t.to
 	}
 	l.fields[len(l.fields)-1].lit = string(b[prev:])
-	for i := range l.fields {
-		f := &l.fields[i]
-		f.until = l.ending(i)
-		l.has |= 1 << f.kind
-	}
+	l.finish()
 	l.flavour = elsewhere
 	var v values
 	return l, l.scan(b, &v)

@@ -23,7 +23,7 @@ func (f *filler) tries(v *values) {
 		if len(b) == 0 || len(b) == 1 && b[0] == '-' {
 			continue
 		}
-		if bytes.IndexByte(b, ',') < 0 && bytes.IndexByte(b, ' ') < 0 {
+		if single(b) {
 			set(try(q, 0), k, b)
 			continue
 		}
@@ -35,6 +35,16 @@ func (f *filler) tries(v *values) {
 			}
 		}
 	}
+}
+
+// single reports whether a list has one value. Most have, and are short.
+func single(b []byte) bool {
+	for _, c := range b {
+		if c == ',' || c == ' ' {
+			return false
+		}
+	}
+	return true
 }
 
 // try returns attempt i of q, made where it is not there.
@@ -163,7 +173,9 @@ func (f *filler) judge(v *values, l *layout) {
 		f.judgeStatus(v, l, false)
 	}
 	if b := known(v.get(kCache)); len(b) > 0 && q.Status.Or(0) >= 400 {
-		clear(f.attrs)
+		if f.attrs == nil {
+			f.attrs = map[string]string{}
+		}
 		f.attrs[fact.AttrCacheStatus] = source.View(b)
 		q.Attrs = f.attrs
 	}
