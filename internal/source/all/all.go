@@ -20,6 +20,7 @@ import (
 	"culprit/internal/source/nginx"
 	"culprit/internal/source/node"
 	"culprit/internal/source/phpfpm"
+	"culprit/internal/source/ruby"
 	"culprit/internal/source/traefik"
 	"culprit/internal/source/uwsgi"
 )
@@ -44,6 +45,7 @@ func Formats() []source.Format {
 		phpfpm.Formats,
 		traefik.Formats,
 		uwsgi.Formats,
+		ruby.Formats,
 	)
 }
 
