@@ -49,13 +49,25 @@ func (s *story) facts() []fact.Fact {
 		x, y := a.Head(), b.Head()
 		return cmp.Or(x.Time.Compare(y.Time), strings.Compare(x.Origin.Path, y.Origin.Path), cmp.Compare(x.Origin.Line, y.Origin.Line))
 	})
-	return s.found
+	return slices.CompactFunc(s.found, func(a, b fact.Fact) bool {
+		x, y := a.Head().Origin, b.Head().Origin
+		return x.Path == y.Path && x.Line == y.Line && x.Line > 0
+	})
 }
 
-// narrow leaves only verdicts on failures that carry the id.
+// narrow leaves only verdicts on failures that carry the id, and adds to the
+// story what was said of them without it: error logs seldom name an id.
 func (s *story) narrow(rep *report.Report) {
 	mine := func(f *failure.Failure) bool {
 		return slices.ContainsFunc(f.Seen, func(r *fact.Request) bool { return s.carries(r, []byte(r.Origin.Text)) })
+	}
+	for _, f := range slices.Concat(rep.World.Failures, rep.World.Recovered) {
+		if mine(f) {
+			s.found = append(s.found, f.Facts()...)
+			if f.BackendRequest != nil {
+				s.found = append(s.found, f.BackendRequest)
+			}
+		}
 	}
 	rep.Verdicts = slices.DeleteFunc(rep.Verdicts, func(v *cause.Verdict) bool { return !slices.ContainsFunc(v.Failures, mine) })
 }

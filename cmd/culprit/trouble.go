@@ -26,7 +26,7 @@ func trouble(r *source.Report) *plight {
 		p.says = name + ": permission denied"
 		p.try = []string{"sudo culprit diagnose " + r.Path, "or copy the file to where you may read it"}
 	case errors.Is(err, source.ErrBinary):
-		p.says, p.try = binary(r.Path, name)
+		p.says, p.try = unreadable(r.Path, name)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		p.says = name + ": the packed file ends early, and nothing could be unpacked"
 		p.try = []string{"fetch the file again; its writer may not have finished"}
@@ -72,8 +72,8 @@ var packed = []struct {
 	{[]byte("\x7fELF"), "a program", "its log, or its configuration"},
 }
 
-// binary says what kind of binary data a file is.
-func binary(path, name string) (says string, try []string) {
+// unreadable says what kind of binary data a file is.
+func unreadable(path, name string) (says string, try []string) {
 	front := make([]byte, 512)
 	if f, err := os.Open(path); err == nil {
 		n, _ := io.ReadFull(f, front)

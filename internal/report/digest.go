@@ -135,7 +135,10 @@ func (d *digest) finding(v *cause.Verdict) *finding {
 	if v.Cause != nil {
 		f.Title, f.Innocent, f.Links = clean(v.Cause.Title), v.Cause.Kind == cause.Innocent, v.Cause.Links
 	} else {
-		f.Title = "Cause not known: " + mechanismWords(v.Mechanism)
+		f.Title = "Cause not known"
+		if v.Mechanism != "" {
+			f.Title += ": " + mechanismWords(v.Mechanism)
+		}
 	}
 	f.Who = who(v.Blame)
 	f.Sentence = d.sentence(f)
@@ -143,7 +146,11 @@ func (d *digest) finding(v *cause.Verdict) *finding {
 		f.Evidence = append(f.Evidence, proofOf(s))
 	}
 	if len(f.Evidence) == 0 && len(v.Failures) > 0 {
-		f.Evidence = []proof{proofOf(cause.Signal{Says: mechanismWords(v.Mechanism), Why: "what the evidence says of these failures", Facts: cause.Cite(v.Failures)})}
+		says := "what is told of them"
+		if v.Mechanism != "" {
+			says = mechanismWords(v.Mechanism)
+		}
+		f.Evidence = []proof{proofOf(cause.Signal{Says: says, Why: "what the evidence says of these failures", Facts: cause.Cite(v.Failures)})}
 	}
 	for _, s := range v.Doubts {
 		f.Doubts = append(f.Doubts, proofOf(s))

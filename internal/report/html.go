@@ -37,6 +37,9 @@ func (p htmlPage) Findings() []*finding { return p.findings() }
 // Spans says when a finding's failures were.
 func (p htmlPage) Spans(f *finding) string { return p.spans(f) }
 
+// Outcome says what became of the request that is followed.
+func (p htmlPage) Outcome() string { return p.outcome() }
+
 // Stamp writes the instant of a chapter.
 func (p htmlPage) Stamp(c chapter) string { return p.stamp(c) }
 

@@ -24,6 +24,16 @@ type jsonReport struct {
 	Verdicts    []jsonVerdict `json:"verdicts"`
 	Timeline    *jsonTimeline `json:"timeline,omitempty"`
 	Assumptions []string      `json:"assumptions,omitempty"`
+	Story       []jsonChapter `json:"story,omitempty"`
+}
+
+type jsonChapter struct {
+	Time  instant `json:"time"`
+	Party string  `json:"party"`
+	Says  string  `json:"says"`
+	Path  string  `json:"path"`
+	Line  int     `json:"line"`
+	Text  string  `json:"text"`
 }
 
 // instant is RFC 3339 in UTC, null if not known.
@@ -191,6 +201,9 @@ func JSON(w io.Writer, r *Report) error {
 		for _, row := range p.Rows {
 			out.Timeline.Counts = append(out.Timeline.Counts, jsonRow{row.ID, row.Counts})
 		}
+	}
+	for _, c := range d.Story {
+		out.Story = append(out.Story, jsonChapter{instant{c.At}, c.Party, c.Says, c.Cite.Path, c.Cite.Line, c.Cite.Text})
 	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)

@@ -51,6 +51,7 @@ func (m *markdown) head() {
 			m.line("  " + place(c.Cite) + " " + code(c.Cite.Text))
 		}
 		m.line("")
+		m.para(m.d.outcome())
 	}
 	fs := m.d.findings()
 	if len(fs) < 2 {
@@ -156,7 +157,7 @@ func (m *markdown) next(f *finding) {
 	if len(f.Next) == 0 {
 		return
 	}
-	m.para("### To be sure, look at")
+	m.para("### " + f.Ask())
 	for _, n := range f.Next {
 		s := n.Evidence
 		if n.WouldTell != "" {

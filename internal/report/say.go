@@ -92,12 +92,10 @@ func (d *digest) sentence(f *finding) string {
 	switch {
 	case f.Cause == nil && f.N == 0:
 		return "Something went wrong and the evidence cannot tell what."
+	case f.Cause == nil && f.Mechanism == "":
+		return fmt.Sprintf("The evidence cannot tell why %s, nor how.", strings.Replace(many, " failed request", " request", 1)+" failed")
 	case f.Cause == nil:
-		s := fmt.Sprintf("The evidence cannot tell why %s failed: %s.", many, mechanismWords(f.Mechanism))
-		if f.N == 1 {
-			s = strings.Replace(s, many+" failed", "1 request failed", 1)
-		}
-		return s
+		return fmt.Sprintf("The evidence cannot tell why %s: %s.", strings.Replace(many, " failed request", " request", 1)+" failed", mechanismWords(f.Mechanism))
 	case f.Innocent && f.Mechanism == fact.ClientGone:
 		return fmt.Sprintf("Nobody here is to blame for %s that ended early, %s: %s.", requests(f.N), sure, what)
 	case f.Innocent:
@@ -201,3 +199,11 @@ func mechanismWords(m fact.Mechanism) string {
 
 // span says a duration shortly.
 func span(d time.Duration) string { return cause.Span(d) }
+
+// Ask heads the list of missing evidence.
+func (f *finding) Ask() string {
+	if f.Cause == nil {
+		return "To find out, look at"
+	}
+	return "To be sure, look at"
+}

@@ -111,3 +111,15 @@ func (d *digest) stamp(c chapter) string {
 	}
 	return c.At.In(d.zone).Format(form)
 }
+
+// outcome says what became of the request that is followed.
+func (d *digest) outcome() string {
+	fs := d.findings()
+	switch {
+	case len(fs) == 0:
+		return "This request did not fail."
+	case len(fs) == 1 && fs[0].N > 1:
+		return fmt.Sprintf("This request failed as %s did:", plural(fs[0].N-1, "other", "others"))
+	}
+	return "This request failed:"
+}

@@ -25,8 +25,9 @@ const (
 func Text(w io.Writer, r *Report) error {
 	d := r.digest()
 	t := &text{page: page{color: r.Color}, d: d, verbose: r.Verbose, told: map[string]bool{}}
-	t.story()
-	t.summary()
+	if t.story(); d.Story == nil || len(d.findings()) > 0 {
+		t.summary()
+	}
 	for _, f := range d.findings() {
 		t.finding(f)
 	}
@@ -329,7 +330,7 @@ func (t *text) next(f *finding, in int) {
 	if len(f.Next) == 0 || f.Grade == cause.Proven && !t.verbose {
 		return
 	}
-	t.wrap(bold, in, "", "To be sure, look at")
+	t.wrap(bold, in, "", f.Ask())
 	for i, n := range f.Next {
 		if i > 0 && !t.verbose {
 			break
@@ -388,9 +389,8 @@ func (t *text) story() {
 		t.wrap(noPaint, 2, pad(t.d.stamp(c), 14), c.Party+": "+c.Says)
 		t.cite(c.Cite, t.where(c.Cite), 16)
 	}
-	if len(t.d.Story) == 0 {
-		t.put(noPaint, 2, "only the failures below carry its id")
-	}
+	t.blank()
+	t.wrap(bold, 0, "", t.d.outcome())
 	t.blank()
 }
 
