@@ -142,7 +142,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	}
 	byDir := map[string][]string{}
 	for _, p := range examples {
-		if base := filepath.Base(p); base != "expected.json" && filepath.Ext(p) != ".go" {
+		if filepath.Base(filepath.Dir(p)) != "expected" && filepath.Ext(p) != ".go" {
 			byDir[filepath.Dir(p)] = append(byDir[filepath.Dir(p)], p)
 		}
 	}

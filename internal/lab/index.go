@@ -18,7 +18,7 @@ Caddy, Varnish, Node, gunicorn, php-fpm and others) under light traffic; ` + "`i
 Client, proxy and application have addresses of their own in 127.0.0.0/8. The directory the servers
 ran in reads ` + "`" + Home + "`" + ` here, the kernel's release ` + Kernel + `; nothing else was edited.
 
-` + "`" + ExpectedFile + "`" + ` in each folder is the truth about it and no evidence: the cause's id (and, under ` + "`also`" + `, ids that
+` + "`" + ExpectedDir + "/NAME.json`" + ` is the truth about each folder and no evidence: the cause's id (and, under ` + "`also`" + `, ids that
 are no worse a name for the same), who is to blame (backend, proxy, dns, client or none), whether it is a
 control in which the infrastructure is healthy, and what the clients counted: requests, failures (answered
 5xx or not at all), requests given up by the client.
@@ -33,7 +33,7 @@ func WriteIndex(dir string) error {
 	b.WriteString("| example | cause | blame | requests | failed | aborted |\n|---|---|---|---|---|---|\n")
 	var told strings.Builder
 	for _, s := range Scenarios() {
-		text, err := os.ReadFile(filepath.Join(dir, s.Name, ExpectedFile))
+		text, err := os.ReadFile(ExpectedPath(filepath.Join(dir, s.Name)))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -42,7 +42,7 @@ func WriteIndex(dir string) error {
 		}
 		var truth Expected
 		if err := json.Unmarshal(text, &truth); err != nil {
-			return fmt.Errorf("read %s of %s: %w", ExpectedFile, s.Name, err)
+			return fmt.Errorf("read truth of %s: %w", s.Name, err)
 		}
 		cause := truth.Cause
 		if cause == "" {

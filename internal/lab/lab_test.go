@@ -40,6 +40,11 @@ func record(t *testing.T, s Scenario) map[string]string {
 		}
 		evidence[e.Name()] = string(text)
 	}
+	text, err := os.ReadFile(ExpectedPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	evidence[ExpectedDir] = string(text)
 	return evidence
 }
 
@@ -60,7 +65,7 @@ func TestCrashBehindNginxShows(t *testing.T) {
 	wantIn(t, evidence, "error.log", "while reading response header from upstream")
 	wantIn(t, evidence, "journal.log", "TypeError: Cannot read properties of undefined", "Main process exited, code=exited, status=1/FAILURE", "restart counter is at 1")
 	wantIn(t, evidence, "nginx.conf", "pid "+Home+"/nginx.pid;")
-	wantIn(t, evidence, ExpectedFile, `"cause":"crash","blame":"backend","control":false`)
+	wantIn(t, evidence, ExpectedDir, `"cause":"crash","blame":"backend","control":false`)
 	for name, text := range evidence {
 		if strings.Contains(text, os.TempDir()+"/lab-") {
 			t.Errorf("%s names the temporary directory", name)
@@ -119,12 +124,12 @@ const maxExample = 500 << 10 // bytes
 
 func TestExamplesAgreeWithTheirScenarios(t *testing.T) {
 	const examples = "../../examples"
-	found, err := filepath.Glob(filepath.Join(examples, "*", ExpectedFile))
+	found, err := filepath.Glob(filepath.Join(examples, ExpectedDir, "*.json"))
 	if err != nil || len(found) == 0 {
 		t.Fatalf("no examples in %s: %v", examples, err)
 	}
 	for _, path := range found {
-		dir := filepath.Dir(path)
+		dir := filepath.Join(examples, strings.TrimSuffix(filepath.Base(path), ".json"))
 		s, ok := Find(filepath.Base(dir))
 		if !ok {
 			t.Errorf("%s has no scenario", dir)

@@ -32,8 +32,8 @@ type Scenario struct {
 	Run     func(ctx context.Context, st *Stage) error
 }
 
-// Expected is the truth about a recording. It is written beside the evidence
-// as expected.json and is no evidence itself.
+// Expected is the truth about a recording. It is no evidence, so it is written
+// apart from it: see [ExpectedPath].
 type Expected struct {
 	Cause    string   `json:"cause"`
 	Also     []string `json:"also,omitempty"` // ids that are no worse a name for the same
@@ -44,8 +44,14 @@ type Expected struct {
 	Aborted  int      `json:"aborted"`  // given up by the client
 }
 
-// ExpectedFile is the name of the file that holds an Expected.
-const ExpectedFile = "expected.json"
+// ExpectedDir is the folder, beside those of the evidence, that holds the truth
+// about each of them.
+const ExpectedDir = "expected"
+
+// ExpectedPath is the file that holds the Expected of the evidence in dir.
+func ExpectedPath(dir string) string {
+	return filepath.Join(filepath.Dir(dir), ExpectedDir, filepath.Base(dir)+".json")
+}
 
 // Scenarios returns all scenarios in the order in which they are recorded.
 func Scenarios() []Scenario {
@@ -124,5 +130,9 @@ func writeExpected(dir string, truth Expected) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, ExpectedFile), append(text, '\n'), 0o644)
+	path := ExpectedPath(dir)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
