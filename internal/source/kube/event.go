@@ -146,6 +146,7 @@ var rules = map[string]rule{
 	"FailedBuildModel":        {kind: fact.ConfigBroken, reason: "build-model"},
 	"UnAvailableLoadBalancer": {kind: fact.NoBackendLeft, reason: "no-nodes"},
 	"UnavailableLoadBalancer": {kind: fact.NoBackendLeft, reason: "no-nodes"},
+	asked:                     {kind: fact.ProcessStopping, reason: "deleted"},
 	noEndpoint:                {kind: fact.NoBackendLeft, reason: "no-endpoints"},
 	"RELOAD":                  {kind: fact.ConfigReloaded},
 	"AddedOrUpdated":          {kind: fact.ConfigReloaded},

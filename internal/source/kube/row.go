@@ -250,51 +250,6 @@ func containerIn(fieldPath string) string {
 	return strings.TrimSuffix(rest, "}")
 }
 
-// bare are messages that say without a frame what happened, and the reason
-// each stands for.
-var bare = source.NewRules(
-	source.Rule[string]{Words: "^Readiness probe failed", Do: "Unhealthy"},
-	source.Rule[string]{Words: "^Liveness probe failed", Do: "Unhealthy"},
-	source.Rule[string]{Words: "^Startup probe failed", Do: "Unhealthy"},
-	source.Rule[string]{Words: "^Readiness probe errored", Do: "Unhealthy"},
-	source.Rule[string]{Words: "^Liveness probe errored", Do: "Unhealthy"},
-	source.Rule[string]{Words: "^Back-off restarting failed container", Do: "BackOff"},
-	source.Rule[string]{Words: "^back-off %w restarting failed container", Do: "BackOff"},
-	source.Rule[string]{Words: "^Back-off pulling image", Do: "BackOff"},
-	source.Rule[string]{Words: "^Container %w failed liveness probe, will be restarted", Do: "Killing"},
-	source.Rule[string]{Words: "^Container %w failed startup probe, will be restarted", Do: "Killing"},
-	source.Rule[string]{Words: "^Killing container with id ", Do: "Killing"},
-	source.Rule[string]{Words: "^System OOM encountered, victim process", Do: "SystemOOM"},
-	source.Rule[string]{Words: "^The node was low on resource: ", Do: "Evicted"},
-	source.Rule[string]{Words: "^The node had condition: [%w]", Do: "Evicted"},
-	source.Rule[string]{Words: "^Scaled up replica set %w ", Do: "ScalingReplicaSet"},
-	source.Rule[string]{Words: "^Scaled down replica set %w ", Do: "ScalingReplicaSet"},
-	source.Rule[string]{Words: "^Successfully assigned %w to %w", Do: "Scheduled"},
-	source.Rule[string]{Words: "^Container runtime did not kill the pod within specified grace period", Do: "ExceededGracePeriod"},
-	source.Rule[string]{Words: "^Marking for deletion Pod %w", Do: "TaintManagerEviction"},
-	source.Rule[string]{Words: "^%d/%d nodes are available", Do: "FailedScheduling"},
-	source.Rule[string]{Words: "Pod was terminated in response to imminent node shutdown", Do: "NodeShutdown"},
-	source.Rule[string]{Words: "^Shutdown manager detected %w shutdown event", Do: "NodeShutdown"},
-	source.Rule[string]{Words: "^Node %w status is now: NodeNotReady", Do: "NodeNotReady"},
-	source.Rule[string]{Words: "^New size: %d; reason: ", Do: "SuccessfulRescale"},
-	source.Rule[string]{Words: "^Waiting for pod to become healthy in at least one", Do: "LoadBalancerNegNotReady"},
-	source.Rule[string]{Words: "^Timeout waiting for pod to become healthy in at least one", Do: "LoadBalancerNegTimeout"},
-)
-
-// message reads an event's message that stands alone.
-func message(text []byte) (h happening, ok bool) {
-	var holes source.Holes
-	reason, ok := bare.Match(text, &holes)
-	if !ok {
-		return h, false
-	}
-	h.reason, h.message = reason, string(text)
-	if reason == "NodeNotReady" {
-		h.kind, h.name = "Node", string(holes[0])
-	}
-	return h, true
-}
-
 // sniffRow grades a line as a row of events.
 func sniffRow(text string) source.Confidence {
 	h, ok := row(text)

@@ -14,7 +14,13 @@ import (
 // sniffText grades a line as kubectl's.
 func sniffText(l *source.Line) source.Confidence {
 	b := bytes.TrimRight(l.Text, " \t")
-	if len(b) < 8 || b[0] == '{' || b[0] == '[' {
+	if len(b) < 8 || b[0] == '[' {
+		return source.No
+	}
+	if b[0] == '{' {
+		if source.Has(b, "preemptible-killer") {
+			return source.Likely
+		}
 		return source.No
 	}
 	text := source.View(b)
@@ -115,7 +121,9 @@ func (r *text) Line(l *source.Line, out source.Sink) source.Took {
 		return source.Mine
 	}
 	if h, ok := message(bytes.TrimLeft(b, " \t")); ok {
-		h.last, h.res = l.Time, l.Res
+		if h.last.IsZero() {
+			h.last, h.res = l.Time, l.Res
+		}
 		r.tellRow(&h, l)
 		return source.Mine
 	}
