@@ -1,8 +1,8 @@
 // Package docker reads what container run times write: the frames they put
 // around a container's lines ([Wrappers]: docker's json-file, containerd's and
 // CRI-O's log lines, the prefixes of compose, kubectl logs, stern and others),
-// the events of docker and podman, and the text of docker inspect, ps and
-// stats.
+// the events of docker and podman, compose files, and what docker inspect, ps
+// and stats print.
 //
 // A container's party is named by its name; in a cluster, by its pod's. Exit
 // statuses over 128 are the signal's number plus 128. Docker's event stream
@@ -20,6 +20,7 @@ import (
 var Formats = []source.Format{
 	{ID: "docker-events", Tech: tech, Title: "docker or podman events", Sniff: sniffEvent, NewReader: newEvents},
 	{ID: "docker-inspect", Tech: tech, Title: "docker inspect", SniffDoc: sniffInspect, ReadDoc: readInspect},
+	{ID: "compose-file", Tech: tech, Title: "compose file", SniffDoc: sniffCompose, ReadDoc: readCompose},
 	{ID: "docker-table", Tech: tech, Title: "docker ps, docker stats", Sniff: sniffTable, NewReader: newTable},
 }
 

@@ -13,7 +13,8 @@ func TestFormats(t *testing.T) { sourcetest.Run(t, Formats, Wrappers...) }
 
 func FuzzEvents(f *testing.F)  { sourcetest.Fuzz(f, Formats[0]) }
 func FuzzInspect(f *testing.F) { sourcetest.Fuzz(f, Formats[1]) }
-func FuzzTable(f *testing.F)   { sourcetest.Fuzz(f, Formats[2]) }
+func FuzzCompose(f *testing.F) { sourcetest.Fuzz(f, Formats[2]) }
+func FuzzTable(f *testing.F)   { sourcetest.Fuzz(f, Formats[3]) }
 
 func unwrap(l *source.Line) (ids string) {
 	env := &source.Env{}
