@@ -152,7 +152,7 @@ func (r *accessReader) json(l *source.Line, out source.Sink) source.Took {
 		return source.NotMine
 	}
 	lay := jsonLayout(&r.v)
-	if !httpish(&r.v, l) || !r.f.fill(&r.v, &lay) {
+	if application(l.Text, r.v.has) || !httpish(&r.v, l) || !r.f.fill(&r.v, &lay) {
 		return source.NotMine
 	}
 	out.State(&r.f.req)
@@ -166,6 +166,13 @@ func httpish(v *values, l *source.Line) bool {
 	const when = 1<<kTimeLocal | 1<<kTimeISO | 1<<kTimeAny | 1<<kMsec | 1<<kMillis
 	s := status(v.get(kStatus))
 	return s >= 0 && (s == 0 || s >= 100 && s < 600 || s == 9) && v.has&asked != 0 && (v.has&when != 0 || !l.Time.IsZero())
+}
+
+// application reports whether an object is what an application's logger writes
+// of the requests it served: it has a level, and nothing of an upstream.
+func application(b []byte, has uint64) bool {
+	return has&(1<<kUpAddr|1<<kUpTime|1<<kUpStatus) == 0 && !source.Has(b, `"request_time"`) && !source.Has(b, `"remote_addr"`) &&
+		(source.Has(b, `"level"`) || source.Has(b, `"severity"`) || source.Has(b, `"levelname"`) || source.Has(b, `"lvl"`))
 }
 
 // nginxNames are keys that name nginx's variables and nothing of another
@@ -194,7 +201,7 @@ func sniffJSON(l *source.Line) source.Confidence {
 	}
 	var v values
 	var k jsonKeys
-	if !k.object(b, &v) || !httpish(&v, l) {
+	if !k.object(b, &v) || names == 0 && application(b, v.has) || !httpish(&v, l) {
 		return source.No
 	}
 	lay := jsonLayout(&v)
