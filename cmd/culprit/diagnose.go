@@ -42,7 +42,8 @@ func diagnoseCommand(io stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diagnose [flags] PATH...",
 		Short: "say who caused the failed requests in logs, and show the proof",
-		Long: `diagnose reads whatever is at hand and says of every failed request who caused it.
+		Long: `diagnose reads whatever is at hand and says of every failed request who caused
+it.
 
 A PATH is a file, a folder (read with all below it) or - for standard input.
 gz, zst, bz2 and xz are unpacked. What a file is, is told by its content. More

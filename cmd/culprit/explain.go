@@ -15,7 +15,7 @@ import (
 func explainCommand(io stdio) *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain [CAUSE]",
-		Short: "list the causes, or tell what one is, how it shows and how it is mended",
+		Short: "list the causes, or tell how one shows and how it is mended",
 		Long: `explain lists the causes that diagnose knows, or tells of one what happens, by
 what one knows it and how it is mended.
 

@@ -14,8 +14,8 @@ func formatsCommand(io stdio) *cobra.Command {
 		Use:   "formats",
 		Short: "list the formats that can be read",
 		Long: `formats lists what can be read, as --as takes it. All of them are recognised by
-their content; wrappers around a line (docker, CRI, syslog, journal) and gz, zst,
-bz2 and xz are taken off first.
+their content; what is wrapped around a line (docker, CRI, syslog, journal) and
+gz, zst, bz2 and xz are taken off first.
 
 Exit status: 0 done; 2 wrong usage.`,
 		Args: cobra.NoArgs,

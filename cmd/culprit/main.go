@@ -95,7 +95,8 @@ func rootCommand(io stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "culprit",
 		Short: "names who caused intermittent 502s, 503s and 504s, and shows the proof",
-		Long: `culprit names who caused intermittent HTTP 502s, 503s and 504s, and shows the proof.
+		Long: `culprit names who caused intermittent HTTP 502s, 503s and 504s, and shows the
+proof.
 
 Point it at whatever is at hand: logs of proxies and applications, journals,
 kubectl output, configurations, packed or not, in one folder or many.
@@ -108,6 +109,7 @@ kubectl output, configurations, packed or not, in one folder or many.
 			return cmd.Help()
 		},
 	}
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(diagnoseCommand(io), explainCommand(io), factsCommand(io), formatsCommand(io), versionCommand(io))
 	return root
