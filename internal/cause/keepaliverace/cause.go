@@ -88,6 +88,7 @@ func explain(e *failure.Episode) cause.Opinion {
 	add(unseen(e))
 	add(shape(e))
 	add(protocol(e))
+	add(died(e))
 	o.Blame = blame(e)
 	o.Fix = fix(e)
 	o.Next = next(e)
@@ -164,21 +165,25 @@ func duration(e *failure.Episode) (cause.Signal, bool) {
 // methods: a proxy that repeats what may be repeated leaves only the others to
 // fail.
 func methods(e *failure.Episode) (cause.Signal, bool) {
-	known, post := 0, 0
+	known, post, lost := 0, 0, 0
 	for _, f := range e.Failures {
-		if f.Method != "" {
-			known++
-			if !f.Idempotent() {
-				post++
-			}
+		if f.Method == "" {
+			continue
+		}
+		known++
+		switch {
+		case !f.Idempotent():
+			post++
+		case f.Status.Or(0) >= 500:
+			lost++ // a GET that the client was failed, by its own record
 		}
 	}
 	if known == 0 {
 		return cause.Signal{}, false
 	}
 	if post < known {
-		if known >= 4 && post*3 < known && repeats(e.Gateway.Tech) {
-			return cause.Against(6, "this proxy sends a GET again when a kept connection was dead", fmt.Sprintf("%d of %d failed requests could have been repeated, and were not", known-post, known), cause.Cite(e.Failures)...).In("methods"), true
+		if lost > post && repeats(e.Gateway.Tech) {
+			return cause.Against(min(8, 3+float64(lost-post)), "this proxy sends a GET again when a kept connection was dead", fmt.Sprintf("%d of %d failed requests could have been repeated, and were not", lost, known), cause.Cite(e.Failures)...).In("methods"), true
 		}
 		return cause.Signal{}, false
 	}
@@ -294,9 +299,9 @@ func ladder(e *failure.Episode) (cause.Signal, bool) {
 		}
 		return cause.For(w, "only this order of time-outs makes the race possible", says, front, back).In("ladder"), true
 	case front.Dur.Known:
-		w := 12.0
+		w := 20.0
 		if back.Basis == fact.Default || front.Basis == fact.Default {
-			w = 7
+			w = 8 // the version or the build may have another default
 		}
 		return cause.Against(w, "the proxy lets go first", fmt.Sprintf("the proxy drops idle connections after %s, before the server does (%s)", cause.Lasts(front), cause.Lasts(back)), front, back).In("ladder"), true
 	}
@@ -340,6 +345,45 @@ func protocol(e *failure.Episode) (cause.Signal, bool) {
 				return cause.Against(14, "this protocol opens a connection for each request unless told otherwise", "the server is asked by "+r.Attrs[fact.AttrProtocol]+", a connection a request", r), true
 			}
 		}
+	}
+	return cause.Signal{}, false
+}
+
+// around is how near in time the death of a server explains a connection it
+// closed: supervisors look once a second, and logs stamp whole seconds.
+const around = 3 * time.Second
+
+// died: the server went away at that time, so its connections did too.
+func died(e *failure.Episode) (cause.Signal, bool) {
+	kin, _ := cause.Ask(e).Kindred(e.World.Of(fact.ProcessExited, fact.ProcessStopping, fact.ProcessStarted, fact.WorkerExited, fact.WorkerTimedOut, fact.WorkerRecycled, fact.Crashed, fact.HeapExhausted, fact.OOMKilled, fact.BackendDown))
+	events := kin[:0:0]
+	for _, x := range kin {
+		if x.Party.Role != fact.RoleGateway || x.Kind == fact.BackendDown {
+			events = append(events, x)
+		}
+	}
+	n := e.World.Near(e.Failures, events, around, around)
+	hit := len(n.Hit)
+	cited := cause.Events(n.By)
+	if len(n.Undated) > 0 && n.Timed == 0 {
+		hit, cited = len(e.Failures), cause.Events(n.Undated)
+	}
+	if hit*2 >= len(e.Failures) && hit > 0 && n.Chance < 0.5 {
+		return cause.Against(12, "a process that ends closes all its connections, idle or not", fmt.Sprintf("a process of the server ended or started within %s of %d of %d failures", cause.Span(around), hit, len(e.Failures)), cited...).In("died"), true
+	}
+	refused := 0
+	var by []*failure.Failure
+	for _, f := range e.Failures {
+		for _, x := range slices.Concat(e.World.Failures, e.World.Recovered) {
+			if x.Mechanism == fact.Refused && !x.Time.IsZero() && !f.Time.IsZero() && x.Time.Sub(f.Time).Abs() <= around+f.Res && (x.Try.Address == f.Try.Address || f.Try.Address == "") {
+				refused++
+				by = append(by, x)
+				break
+			}
+		}
+	}
+	if refused*2 >= len(e.Failures) && refused > 0 {
+		return cause.Against(12, "a server that refuses connections in the same seconds is going down or coming up", fmt.Sprintf("the same server refused connections within %s of %d of %d failures", cause.Span(around), refused, len(e.Failures)), cause.Cite(by)...).In("died"), true
 	}
 	return cause.Signal{}, false
 }
