@@ -118,8 +118,11 @@ func newFold() *fold {
 // Troubled reports whether a request is more than ordinary: it failed, was
 // tried again, or the party says how it ended.
 func Troubled(r *fact.Request) bool {
-	if r.Partial || r.Ended != "" || len(r.Attempts) > 1 {
+	if r.Ended != "" || len(r.Attempts) > 1 {
 		return true
+	}
+	if r.Partial && (!r.Status.Known || r.Status.N >= 500) {
+		return true // an error log's line; one about a 404 is ordinary
 	}
 	if !r.Status.Known {
 		return false
