@@ -22,6 +22,7 @@ import (
 	"culprit/internal/source/phpfpm"
 	"culprit/internal/source/ruby"
 	"culprit/internal/source/traefik"
+	"culprit/internal/source/uvicorn"
 	"culprit/internal/source/uwsgi"
 )
 
@@ -46,6 +47,7 @@ func Formats() []source.Format {
 		traefik.Formats,
 		uwsgi.Formats,
 		ruby.Formats,
+		uvicorn.Formats,
 	)
 }
 
