@@ -55,6 +55,9 @@ func sniffEvent(l *source.Line) source.Confidence {
 		}
 		return source.No
 	}
+	if b[len(b)-1] != ')' {
+		return source.No
+	}
 	if _, ok := textEvent(&source.Env{}, b); ok {
 		return source.Sure
 	}

@@ -29,7 +29,7 @@ var bare = source.NewRules(
 	source.Rule[string]{Words: "^Container runtime did not kill the pod within specified grace period", Do: "ExceededGracePeriod"},
 	source.Rule[string]{Words: "^Marking for deletion Pod %w", Do: "TaintManagerEviction"},
 	source.Rule[string]{Words: "^%d/%d nodes are available", Do: "FailedScheduling"},
-	source.Rule[string]{Words: "Pod was terminated in response to imminent node shutdown", Do: "NodeShutdown"},
+	source.Rule[string]{Words: "^Pod was terminated in response to imminent node shutdown", Do: "NodeShutdown"},
 	source.Rule[string]{Words: "^Shutdown manager detected %w shutdown event", Do: "NodeShutdown"},
 	source.Rule[string]{Words: "^Node %w status is now: NodeNotReady", Do: "NodeNotReady"},
 	source.Rule[string]{Words: "^New size: %d; reason: ", Do: "SuccessfulRescale"},
@@ -86,8 +86,26 @@ func answered(text []byte) (h happening, ok bool) {
 	return h, isDNSName(h.name)
 }
 
+// mayBeMessage rules out by its first byte nearly all that others write.
+func mayBeMessage(text []byte) bool {
+	if len(text) < 12 {
+		return false
+	}
+	switch c := text[0]; {
+	case c >= '0' && c <= '9':
+		return source.Has(text[:min(len(text), 60)], " nodes are available") || source.Has(text, "SPOT_ITN")
+	case c == '{', c == '[':
+		return source.Has(text, "preemptible-killer") || source.Has(text, "SPOT_ITN")
+	default:
+		return strings.IndexByte("RLSBbCKTMNWPnepds", c) >= 0 || source.Has(text, "SPOT_ITN")
+	}
+}
+
 // message reads an event's message that stands alone.
 func message(text []byte) (h happening, ok bool) {
+	if !mayBeMessage(text) {
+		return h, false
+	}
 	var holes source.Holes
 	reason, ok := bare.Match(text, &holes)
 	if !ok {

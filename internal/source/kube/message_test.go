@@ -37,6 +37,8 @@ func TestMessage(t *testing.T) {
 	f("deployment.apps/shop rolled back", fact.Rollout, "shop", "rollback")
 	f(`{"time":"2026-03-09T14:00:05Z","severity":"info","app":"preemptible-killer","host":"pool-x1","message":"1 pod(s) pending deletion, sleeping 10s"}`, fact.NodeTerminating, "pool-x1", "drain")
 
+	f(`2026/03/09 14:00:05 INF Adding new event to the event store event={"Kind":"SPOT_ITN","Monitor":"SPOT_ITN_MONITOR","NodeName":"ip-10-0-0-9.ec2.internal"}`, fact.NodeTerminating, "ip-10-0-0-9.ec2.internal", "preemption")
+
 	for _, text := range []string{"", "the readiness of a probe", "node is ready", "pod deleted", "Container web"} {
 		if h, ok := message([]byte(text)); ok {
 			t.Errorf("%q: taken for %+v", text, h)

@@ -44,11 +44,14 @@ func sniffObjects(head []byte, _ string) source.Confidence {
 
 func sniffJSON(t []byte) source.Confidence {
 	front := t[:min(len(t), 300)]
+	if source.Has(t, `"logName"`) || source.Has(t, `"insertId"`) {
+		return source.No // an export of Google's logs, which may hold events among others
+	}
 	object := source.Has(front, `"apiVersion"`) || source.Has(front, `"kind"`)
 	switch {
 	case object && source.Has(t, `"kind"`) && source.Has(t, `"apiVersion"`) && (source.Has(t, `"metadata"`) || source.Has(t, `"items"`)):
 		return source.Sure
-	case t[0] == '[' && source.Has(t, `"involvedObject"`) && source.Has(t, `"reason"`) && !source.Has(t, `"httpRequest"`):
+	case t[0] == '[' && source.Has(t, `"involvedObject"`) && source.Has(t, `"reason"`):
 		return source.Sure
 	}
 	return source.No

@@ -90,6 +90,9 @@ func (t *table) row(text string, tell *teller) bool {
 		}
 	}
 	o := object{namespace: v["NAMESPACE"], name: v["NAME"]}
+	if i := strings.LastIndexByte(o.name, '/'); i >= 0 { // kubectl get all
+		o.name = o.name[i+1:]
+	}
 	if o.name == "" {
 		return false
 	}
@@ -109,7 +112,17 @@ func (t *table) row(text string, tell *teller) bool {
 		o.kind = map[string]string{"deployments": "Deployment", "statefulsets": "StatefulSet"}[t.kind]
 		workloadRow(&o, v, tell)
 	case "endpoints":
-		endpointsRow(&o, v["ENDPOINTS"], tell)
+		list := v["ENDPOINTS"]
+		if _, slice := v["ADDRESSTYPE"]; slice {
+			if i := strings.LastIndexByte(o.name, '-'); i > 0 && isGenerated(o.name[i+1:]) {
+				o.name = o.name[:i]
+			}
+			if port := v["PORTS"]; source.Int([]byte(port)).Known && list != "" {
+				list, _, _ = strings.Cut(list, " +")
+				list = strings.ReplaceAll(list, ",", ":"+port+",") + ":" + port
+			}
+		}
+		endpointsRow(&o, list, tell)
 	case "pdb":
 		o.kind = "PodDisruptionBudget"
 		budgetRow(&o, v, tell)
@@ -128,7 +141,8 @@ type podRow struct {
 // loosePod reads such a row without its header. The name, the fraction, the
 // state, the number and the age together are no other table's.
 func loosePod(text string) (p podRow, ok bool) {
-	if i := strings.IndexByte(text[:min(len(text), 2*maxRow)], '/'); i < 1 || i+1 >= len(text) || text[i-1] < '0' || text[i-1] > '9' {
+	i := strings.IndexByte(text[:min(len(text), 2*maxRow)], '/')
+	if i < 1 || i+1 >= len(text) || !isDigit(text[i-1]) || !isDigit(text[i+1]) {
 		return p, false
 	}
 	c := cells(text)
@@ -160,6 +174,8 @@ func loosePod(text string) (p podRow, ok bool) {
 	}
 	return p, false
 }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // tell states a pod's place, its restarts and its state.
 func (p *podRow) tell(t *teller) {
