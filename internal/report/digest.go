@@ -218,7 +218,7 @@ func defaultText(s *fact.Setting) string {
 // who names a party for a sentence: "Node (10.8.0.5:8080)".
 func who(p fact.Party) string {
 	name := p.Name
-	if p.Tech != "" {
+	if p.Tech != "" && (name == "" || !witnesses[p.Tech] || p.Role != fact.RoleBackend) {
 		name = cause.TechTitle(p.Tech)
 		if p.Name != "" && !strings.EqualFold(p.Name, name) {
 			name += " " + p.Name
@@ -236,13 +236,16 @@ func who(p fact.Party) string {
 	return clean(name)
 }
 
+// witnesses record what others did: a backend that they name is not theirs.
+var witnesses = map[string]bool{"journal": true, "linux": true, "docker": true, "kube": true}
+
 var roleWords = map[fact.Role]string{
 	fact.RoleClient: "the client", fact.RoleGateway: "the proxy", fact.RoleBackend: "the server",
 	fact.RoleHost: "the host", fact.RoleOrchestrator: "the orchestrator", fact.RoleResolver: "the name server",
 }
 
 // percent says a confidence; nothing in a log is surer than 99 %.
-func percent(c float64) string { return fmt.Sprintf("%d %%", min(99, int(c*100+0.5))) }
+func percent(c float64) string { return fmt.Sprintf("%d%%", min(99, int(c*100+0.5))) }
 
 // commonFolder is the folder that all inputs share, if there are several in
 // it or its name is long.

@@ -35,8 +35,10 @@ type page struct {
 
 // put writes one line at an indent, cut to the page.
 func (p *page) put(c paint, indent int, s string) {
-	p.b.WriteString(strings.Repeat(" ", indent))
-	p.b.WriteString(p.painted(c, cut(s, columns-indent)))
+	if s != "" {
+		p.b.WriteString(strings.Repeat(" ", indent))
+		p.b.WriteString(p.painted(c, cut(s, columns-indent)))
+	}
 	p.b.WriteByte('\n')
 }
 
@@ -68,6 +70,67 @@ func (p *page) wrap(c paint, indent int, lead, s string) {
 func (p *page) head(s string) {
 	p.blank()
 	p.put(bold, 0, s)
+}
+
+// block writes lines to paste, never cut. One that is too long is broken at a
+// blank outside quotes; mark stands before the break. Where a word alone is too
+// long for the page, the block moves to the left.
+func (p *page) block(s string, c paint, in int, mark string) {
+	if s == "" {
+		return
+	}
+	for line := range strings.Lines(s) {
+		for word := range strings.FieldsSeq(line) {
+			in = max(0, min(in, columns-2-len(mark)-cells(word)))
+		}
+	}
+	for line := range strings.Lines(s) {
+		line = strings.TrimRight(line, "\n")
+		body := strings.TrimLeft(line, " ")
+		lead := min(in+len(line)-len(body), columns/2)
+		comment := ""
+		for _, m := range []string{"# ", "// ", "; "} {
+			if strings.HasPrefix(body, m) {
+				comment = m
+			}
+		}
+		for cells(body) > columns-lead {
+			head := breakable(body, columns-lead-len(mark))
+			body = body[len(head):]
+			if strings.HasSuffix(head, " ") {
+				body = comment + strings.TrimLeft(body, " ")
+				p.put(c, lead, strings.TrimRight(head, " ")+mark)
+				if comment == "" {
+					lead = min(in+len(line)-len(strings.TrimLeft(line, " "))+2, columns/2)
+				}
+				continue
+			}
+			// Within a word a shell goes on at the very front of the next line.
+			p.put(c, lead, head+strings.TrimLeft(mark, " "))
+			lead = 0
+		}
+		p.put(c, lead, body)
+	}
+}
+
+// breakable is the longest front of s within n columns that ends with a blank
+// outside quotes; or, if there is none, what fits.
+func breakable(s string, n int) string {
+	front, quote, at := take(s, n), byte(0), 0
+	for i := range len(front) {
+		switch c := front[i]; {
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote = c
+		case c == quote:
+			quote = 0
+		case c == ' ' && quote == 0:
+			at = i + 1
+		}
+	}
+	if at > 12 {
+		return front[:at]
+	}
+	return front
 }
 
 // fold breaks a text at blanks into lines of at most n columns; a word longer

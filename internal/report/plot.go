@@ -30,7 +30,7 @@ func (p *plot) End() time.Time {
 
 // plotSteps is the most steps of a plot: what fits a line of 80 columns beside
 // its labels.
-const plotSteps = 48
+const plotSteps = 46
 
 // steps are the widths of a step, those a clock's face has.
 var steps = []time.Duration{

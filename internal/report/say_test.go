@@ -2,6 +2,7 @@ package report
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -86,4 +87,21 @@ func TestPlotFitsItsLine(t *testing.T) {
 			t.Errorf("%d s apart: %d steps of %s hold %d of 16", apart, n, p.Step, sum)
 		}
 	}
+}
+
+func TestBlockCanBePasted(t *testing.T) {
+	f := func(mark, s string, want ...string) {
+		t.Helper()
+		var p page
+		p.block(s, noPaint, 8, mark)
+		if got := strings.Split(strings.TrimSuffix(p.b.String(), "\n"), "\n"); !slices.Equal(got, want) {
+			t.Errorf("%q is written as\n%s", s, p.b.String())
+		}
+	}
+	f("", "a {\n\n  b;\n}", "        a {", "", "          b;", "        }")
+	f(` \`, "grep -i "+strings.Repeat("-e word ", 9)+"file", "        grep -i -e word -e word -e word -e word -e word -e word -e word -e \\", "          word -e word file")
+	f(` \`, "sh -c '"+strings.Repeat("a b ", 13)+"' x"+strings.Repeat("y", 20), "        sh -c '"+strings.Repeat("a b ", 13)+"' \\", "          x"+strings.Repeat("y", 20))
+	f("", "# "+strings.Repeat("word ", 15)+"end", "        # word word word word word word word word word word word word word word", "        # word end")
+	f(` \`, "x "+strings.Repeat("y", 76), "x "+strings.Repeat("y", 76))
+	f(` \`, strings.Repeat("y", 90), strings.Repeat("y", 78)+`\`, strings.Repeat("y", 12))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"culprit/internal/cause"
@@ -54,8 +55,12 @@ func (t *text) summary() {
 	if len(fs) < 2 {
 		return
 	}
+	wide := 0
 	for _, f := range fs {
-		head := fmt.Sprintf("%2d  %s  %s  %s", f.No, padLeft(number(f.N), 7), pad(f.word(), 16), pad(f.ID, 22))
+		wide = max(wide, cells(f.ID))
+	}
+	for _, f := range fs {
+		head := fmt.Sprintf("%2d  %s  %s  %s", f.No, padLeft(number(f.N), 7), pad(f.word(), 13), pad(f.ID, wide+1))
 		tail := ""
 		if f.Who != "" {
 			tail = " " + cut(f.Who, columns-cells(head)-1)
@@ -256,6 +261,12 @@ func (t *text) fix(f *finding, in int) {
 	if f.Fix.Summary == "" && f.Fix.Patch == "" && len(f.Fix.Steps) == 0 {
 		return
 	}
+	for _, g := range t.d.findings()[:f.No-1] {
+		if g.Fix.Summary == f.Fix.Summary && g.Fix.Patch == f.Fix.Patch && slices.Equal(g.Fix.Steps, f.Fix.Steps) {
+			t.wrap(bold, in, "", fmt.Sprintf("Fix: as for %d", g.No))
+			return
+		}
+	}
 	t.wrap(bold, in, "", "Fix")
 	if f.Fix.Summary != "" {
 		t.wrap(noPaint, in+2, "", f.Fix.Summary)
@@ -267,46 +278,6 @@ func (t *text) fix(f *finding, in int) {
 		}
 		t.wrap(noPaint, in+2, "- ", s)
 	}
-}
-
-// block writes lines to paste, never cut. One that is too long is broken at a
-// blank outside quotes; before the break stands mark, and the rest is set in.
-func (t *text) block(s string, c paint, in int, mark string) {
-	if s == "" {
-		return
-	}
-	for line := range strings.Lines(s) {
-		line = strings.TrimRight(line, "\n")
-		body := strings.TrimLeft(line, " ")
-		lead := in + min(len(line)-len(body), 24)
-		for cells(body) > columns-lead {
-			head := breakable(body, columns-lead-len(mark))
-			body = strings.TrimLeft(body[len(head):], " ")
-			t.put(c, lead, strings.TrimRight(head, " ")+mark)
-			lead = min(lead+2, in+24)
-		}
-		t.put(c, lead, body)
-	}
-}
-
-// breakable is the longest front of s within n columns that ends with a blank
-// outside quotes; or, if there is none, what fits.
-func breakable(s string, n int) string {
-	front, quote, at := take(s, n), byte(0), 0
-	for i := range len(front) {
-		switch c := front[i]; {
-		case quote == 0 && (c == '\'' || c == '"'):
-			quote = c
-		case c == quote:
-			quote = 0
-		case c == ' ' && quote == 0:
-			at = i + 1
-		}
-	}
-	if at > 12 {
-		return front[:at]
-	}
-	return front
 }
 
 func (t *text) not(f *finding, in int) {
@@ -357,7 +328,7 @@ func (t *text) timeline() {
 
 func (t *text) plotRows() {
 	p := t.d.Plot
-	const label = 22
+	const label = 23
 	for _, r := range p.Rows {
 		var b strings.Builder
 		for _, n := range r.Counts {
@@ -371,7 +342,11 @@ func (t *text) plotRows() {
 		if !r.Fault {
 			c = dim
 		}
-		t.b.WriteString(pad(cut(r.ID, label), label) + " " + t.painted(c, b.String()) + " " + number(r.N) + "\n")
+		name := r.ID
+		if len(t.d.findings()) > 1 {
+			name = fmt.Sprintf("%d %s", r.No, r.ID)
+		}
+		t.b.WriteString(pad(cut(name, label), label) + " " + t.painted(c, b.String()) + " " + number(r.N) + "\n")
 	}
 	steps := len(p.Rows[0].Counts)
 	from, to := t.d.axis(p.Start), t.d.axis(p.End())
