@@ -12,6 +12,7 @@ import (
 	"culprit/internal/source/docker"
 	"culprit/internal/source/envoy"
 	"culprit/internal/source/gclb"
+	"culprit/internal/source/golang"
 	"culprit/internal/source/gunicorn"
 	"culprit/internal/source/haproxy"
 	"culprit/internal/source/journal"
@@ -48,6 +49,7 @@ func Formats() []source.Format {
 		uwsgi.Formats,
 		ruby.Formats,
 		uvicorn.Formats,
+		golang.Formats,
 	)
 }
 
