@@ -2,6 +2,7 @@ package failure
 
 import (
 	"slices"
+	"time"
 
 	"culprit/internal/fact"
 )
@@ -81,7 +82,9 @@ func ended(r *fact.Request, lines []*fact.Request) fact.Mechanism {
 			}
 		}
 	}
-	if m == "" {
+	if m == "" || m == fact.NoBackend {
+		// That nobody was left to ask is what follows from a try that failed in
+		// the same request.
 		for _, a := range slices.Backward(r.Attempts) {
 			if a.Ended != "" {
 				return a.Ended
@@ -89,6 +92,50 @@ func ended(r *fact.Request, lines []*fact.Request) fact.Mechanism {
 		}
 	}
 	return m
+}
+
+// ejection is how long a gateway leaves out a member that failed, where its
+// settings do not tell: Apache's retry= is 60 s, nginx's fail_timeout 10 s.
+const ejection = time.Minute
+
+// ejected gives a request that was refused because its one member had been set
+// aside the mechanism for which it was: it is the same trouble, told twice.
+func (w *World) ejected() {
+	last := map[string]*Failure{}
+	for _, f := range w.Failures {
+		if f.Time.IsZero() {
+			continue
+		}
+		if f.Mechanism != fact.NoBackend {
+			if f.Errno != 0 || f.Mechanism == fact.Refused || f.Mechanism == fact.ConnectTimedOut {
+				last[vantage(f.Seen[0])] = f
+			}
+			continue
+		}
+		why := last[vantage(f.Seen[0])]
+		if why == nil || f.Try.Address == "" || f.Upstream != "" || f.Time.Sub(why.Time) > ejection {
+			continue
+		}
+		if f.Try.Address != why.Try.Address && !w.oneMember(f.Gateway.Tech) {
+			continue
+		}
+		f.Mechanism, f.Errno, f.Backend.Address = why.Mechanism, why.Errno, why.Backend.Address
+	}
+}
+
+// oneMember reports whether all failed tries of a gateway went to one address.
+func (w *World) oneMember(tech string) bool {
+	addr := ""
+	for _, f := range w.Failures {
+		if f.Gateway.Tech != tech || f.Mechanism == fact.NoBackend || f.Try.Address == "" {
+			continue
+		}
+		if addr != "" && addr != f.Try.Address {
+			return false
+		}
+		addr = f.Try.Address
+	}
+	return addr != ""
 }
 
 // mechanism settles how the request ended from the record of who knows best.

@@ -3,6 +3,7 @@ package failure
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -86,6 +87,9 @@ const (
 	// partialSlack: an error-log line and the access-log line of one request
 	// are stamped by one clock, each in whole seconds.
 	partialSlack = 2 * time.Second
+	// longestRequest bounds how long before a request's end an error line of it
+	// may stand: the time-outs of large uploads.
+	longestRequest = time.Hour
 	// crossSlack: two machines' clocks after their estimated skew is taken
 	// off, and the way between them.
 	crossSlack = 1500 * time.Millisecond
@@ -110,6 +114,7 @@ func (w *World) join(fulls, partials, backend []*fact.Request) {
 		}
 	}
 	slices.SortStableFunc(w.Failures, compareFailures)
+	w.ejected()
 	slices.SortStableFunc(w.Recovered, compareFailures)
 	w.backendRequests(backend)
 }
@@ -134,13 +139,21 @@ type loose struct {
 	matched  map[string]int    // per technology: how many found their record
 }
 
-// attach ties error-log lines to the access-log lines of the same request.
+// attach ties error-log lines to the access-log lines of the same request: by
+// client and request line; where the error log names no request, by client
+// alone, or by time alone, and then only to requests that failed.
 func attach(fulls, partials []*fact.Request) loose {
-	type key struct{ tech, method, path string }
+	type key struct{ tech, client, method, path string }
 	index := map[key][]*fact.Request{}
+	put := func(k key, r *fact.Request) { index[k] = append(index[k], r) }
 	for _, r := range fulls {
-		k := key{r.Party.Tech, r.Method, r.Path}
-		index[k] = append(index[k], r)
+		put(key{r.Party.Tech, "", r.Method, r.Path}, r)
+		if failedStatus(r) {
+			put(key{tech: r.Party.Tech}, r)
+			if c := hostOf(r.Client); c != "" {
+				put(key{tech: r.Party.Tech, client: c}, r)
+			}
+		}
 	}
 	out := loose{attached: map[*fact.Request][]*fact.Request{}, matched: map[string]int{}}
 	var rest []*fact.Request
@@ -148,28 +161,11 @@ func attach(fulls, partials []*fact.Request) loose {
 		if p.Party.Role == fact.RoleBackend {
 			continue
 		}
-		var best *fact.Request
-		bestGap := time.Duration(0)
-		for _, r := range index[key{p.Party.Tech, p.Method, p.Path}] {
-			if p.Method == "" || !sameHost(p.Client, r.Client) || !compatible(p.Party.Host, r.Party.Host) {
-				continue
-			}
-			if p.Time.IsZero() || r.Time.IsZero() {
-				continue
-			}
-			start := r.Time.Add(-r.Duration.Or(0))
-			if p.Time.Before(start.Add(-partialSlack)) || p.Time.After(r.Time.Add(partialSlack)) {
-				continue
-			}
-			gap := r.Time.Sub(p.Time).Abs()
-			// A record that already has as many lines as failed tries is taken.
-			if n := len(out.attached[r]); n > 0 && n >= max(1, failedTries(r)) {
-				gap += time.Minute
-			}
-			if best == nil || gap < bestGap {
-				best, bestGap = r, gap
-			}
+		k := key{p.Party.Tech, "", p.Method, p.Path}
+		if p.Method == "" {
+			k = key{tech: p.Party.Tech, client: hostOf(p.Client)}
 		}
+		best := out.nearest(p, index[k])
 		if best == nil {
 			rest = append(rest, p)
 			continue
@@ -179,6 +175,37 @@ func attach(fulls, partials []*fact.Request) loose {
 	}
 	out.loose = gather(rest)
 	return out
+}
+
+// nearest finds the record among candidates, which are in the order of time,
+// that an error line belongs to.
+func (l *loose) nearest(p *fact.Request, candidates []*fact.Request) *fact.Request {
+	if p.Time.IsZero() {
+		return nil
+	}
+	var best *fact.Request
+	bestGap := time.Duration(0)
+	from := sort.Search(len(candidates), func(i int) bool { return !candidates[i].Time.Before(p.Time.Add(-partialSlack)) })
+	for _, r := range candidates[from:] {
+		if r.Time.After(p.Time.Add(longestRequest)) {
+			break
+		}
+		if !sameHost(p.Client, r.Client) || !compatible(p.Party.Host, r.Party.Host) {
+			continue
+		}
+		if start := r.Time.Add(-r.Duration.Or(0)); p.Time.Before(start.Add(-partialSlack)) || p.Time.After(r.Time.Add(partialSlack)) {
+			continue
+		}
+		gap := r.Time.Sub(p.Time).Abs()
+		// A record that already has as many lines as failed tries is taken.
+		if n := len(l.attached[r]); n > 0 && n >= max(1, failedTries(r)) {
+			gap += time.Minute
+		}
+		if best == nil || gap < bestGap {
+			best, bestGap = r, gap
+		}
+	}
+	return best
 }
 
 func failedTries(r *fact.Request) int {
