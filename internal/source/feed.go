@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -323,11 +324,26 @@ func (f *feeder) best(l *Line, not map[*Format]bool) (*Format, Confidence) {
 		if x.Sniff == nil || not[x] {
 			continue
 		}
-		if c := x.Sniff(l); c > top {
+		c := x.Sniff(l)
+		if c >= Possible && c < Sure && named(l.Path, x.Tech) {
+			c += nameBonus
+		}
+		if c > top {
 			best, top = x, c
 		}
 	}
 	return best, top
+}
+
+// nameBonus decides between formats that several servers write alike, such as
+// the combined one, for the server whose name the file bears.
+const nameBonus = 5
+
+func named(path, tech string) bool {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		path = path[i+1:]
+	}
+	return len(tech) <= len(path) && strings.Contains(strings.ToLower(path), tech)
 }
 
 // read reads one input into out.
