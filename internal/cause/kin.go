@@ -176,7 +176,7 @@ func (a *Asked) Kindred(events []*fact.Event) (kindred []*fact.Event, own bool) 
 }
 
 // bears reports whether a name that was asked for holds n, word by word:
-// "shop-web-80" holds "web".
+// "shop-web-80" holds "web"; or n begins with it: "shop-3" with "shop".
 func (a *Asked) bears(n string) bool {
 	w := words(n)
 	if len(n) < minName || len(w) == 0 {
@@ -188,6 +188,18 @@ func (a *Asked) bears(n string) bool {
 				return true
 			}
 		}
+		if len(have) < len(w) && !(len(have) == 1 && generic(have[0])) && slices.Equal(w[:len(have)], have) {
+			return true
+		}
+	}
+	return false
+}
+
+// generic are names that say nothing about whose they are.
+func generic(word string) bool {
+	switch word {
+	case "app", "web", "www", "api", "backend", "backends", "server", "servers", "default", "http", "https", "main", "upstream", "service", "php", "node", "python":
+		return true
 	}
 	return false
 }
@@ -257,4 +269,49 @@ func familyOf(name string) string {
 		}
 	}
 	return ""
+}
+
+// Owned is the best-founded setting of a knob for whom an event is about: a
+// unit, container or workload of that name. x may be nil. Where none bears the
+// name it is the one of the only server, nil if there are several.
+func Owned(w *failure.World, x *fact.Event, knob fact.Knob) *fact.Setting {
+	var all []*fact.Setting
+	for _, role := range [...]fact.Role{fact.RoleBackend, "", fact.RoleOrchestrator} {
+		all = append(all, w.AllSettings(role, knob)...)
+	}
+	var best *fact.Setting
+	names := map[string]bool{}
+	for _, s := range all {
+		if x != nil && belongs(s, x) {
+			if best == nil || s.Basis.Outranks(best.Basis) {
+				best = s
+			}
+		}
+		names[s.Party.Name] = true
+	}
+	if best != nil || len(names) != 1 {
+		return best
+	}
+	best = all[0]
+	for _, s := range all {
+		if s.Basis.Outranks(best.Basis) {
+			best = s
+		}
+	}
+	return best
+}
+
+// belongs reports whether a setting is of whom the event is about.
+func belongs(s *fact.Setting, x *fact.Event) bool {
+	bare := func(n string) string { return strings.TrimSuffix(n, ".service") }
+	have := bare(s.Party.Name)
+	if have == "" {
+		return false
+	}
+	for _, n := range namesOf(x) {
+		if n = bare(n); n == have || strings.HasPrefix(n, have+"-") && x.Party.Tech == s.Party.Tech && x.Party.Tech == "kube" {
+			return true
+		}
+	}
+	return false
 }

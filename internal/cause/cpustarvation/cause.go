@@ -71,9 +71,9 @@ func explain(e *failure.Episode) cause.Opinion {
 			o.Signals = append(o.Signals, cause.For(2, "other processes are busy, too", "it is the server that was asked", s.Facts[0]))
 		}
 	}
-	x, held := throttle(e)
+	t, held := throttle(e)
 	if held != nil {
-		o.Signals = append(o.Signals, x)
+		o.Signals = append(o.Signals, t)
 		if o.Blame == (fact.Party{}) {
 			o.Blame = held.Party
 		}
@@ -95,7 +95,11 @@ func explain(e *failure.Episode) cause.Opinion {
 		}
 		o.Signals = append(o.Signals, cause.For(4, "a process that died would have told", "the server's own log covers the time and tells of no end"))
 	}
-	settings(&o, e)
+	var x *fact.Event
+	if ok {
+		x = s.Facts[0].(*fact.Event)
+	}
+	settings(&o, e, x)
 	if o.Blame == (fact.Party{}) {
 		o.Blame = e.Failures[0].Backend
 	}
@@ -176,8 +180,8 @@ func bursty(e *failure.Episode) (cause.Signal, bool) {
 	return cause.For(5, "what waits for a blocked process fails together; idle connections run out one by one", fmt.Sprintf("%d of %d failures lie in %d bursts of about a second, with silence between", in, total, big), cause.Cite(e.Failures)...), true
 }
 
-func settings(o *cause.Opinion, e *failure.Episode) {
-	if s := e.World.Setting(fact.RoleBackend, "", fact.CPULimit); s != nil && s.Num.Known && s.Num.N < smallLimit {
+func settings(o *cause.Opinion, e *failure.Episode, x *fact.Event) {
+	if s := cause.Owned(e.World, x, fact.CPULimit); s != nil && s.Num.Known && s.Num.N < smallLimit {
 		o.Signals = append(o.Signals, cause.For(3, "a busy thread uses a whole core", fmt.Sprintf("its CPU limit is %.2f of a core", float64(s.Num.N)/1000), s))
 	}
 	front, back := cause.PoolIdle(e), cause.ServerIdle(e)
@@ -209,7 +213,7 @@ func says(hit int, x *fact.Event) string {
 
 func fix(e *failure.Episode, p fact.Party, held bool) cause.Fix {
 	f := cause.Fix{Summary: "Take the long work off the thread that answers requests."}
-	limit := e.World.Setting(fact.RoleBackend, "", fact.CPULimit)
+	limit := cause.Owned(e.World, nil, fact.CPULimit)
 	if held || limit != nil && limit.Num.Known && limit.Num.N < smallLimit {
 		f.Summary = "Give it more processor: raise or drop the CPU limit, and keep a request that fits its load."
 		f.Patch = "resources:\n  requests: {cpu: 500m}\n  limits: {memory: 512Mi}   # no cpu limit, or 2000m at least"

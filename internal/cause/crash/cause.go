@@ -148,7 +148,8 @@ func liveness(w *failure.World) class {
 	if late > dead {
 		c.extra, c.why = -8, "probes that run out of time tell of a busy server, not of a dead one"
 	} else if len(w.Of(fact.ProbeFailed)) > 0 && onlyRefused(w) {
-		c.extra, c.why = -6, "a server that refuses its probes from the start is not up yet, rather than dead"
+		// A server that refuses all its probes is not up yet, rather than dead.
+		return class{}
 	}
 	return c
 }

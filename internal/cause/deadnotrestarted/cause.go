@@ -45,6 +45,8 @@ const (
 	// long is from when an outage is no longer the time of a restart: several
 	// steps of any supervisor's back-off.
 	long = 60 * time.Second
+	// soon suffices where the restart policy says that nothing will come.
+	soon = 10 * time.Second
 	// first failures come as soon as the next request does.
 	before, after = 10 * time.Minute, 5 * time.Second
 )
@@ -64,16 +66,23 @@ func explain(e *failure.Episode) cause.Opinion {
 // then on.
 func stayedDead(e *failure.Episode, a *cause.Asked) cause.Opinion {
 	var o cause.Opinion
-	policy := never(e.World)
 	ends, own := a.Kindred(e.World.Of(fact.ProcessExited, fact.Crashed, fact.OOMKilled))
 	var final []*fact.Event
 	_, last := e.Span()
 	for _, x := range ends {
-		if !restarted(e, a, x) && (x.Time.IsZero() || last.Sub(x.Time) > long) {
+		least := long
+		if never(e.World, x) != nil {
+			least = soon
+		}
+		if !restarted(e, a, x) && (x.Time.IsZero() || last.Sub(x.Time) > least) {
 			final = append(final, x)
 		}
 	}
-	if policy == nil && !exitsTold(final) || len(final) == 0 {
+	if len(final) == 0 {
+		return o
+	}
+	policy := never(e.World, final[len(final)-1])
+	if policy == nil && !exitsTold(final) {
 		return o
 	}
 	s, claims, ok := cause.NearEvents(e, final, before, after, func(_ int, x *fact.Event) string {
@@ -133,17 +142,20 @@ func alike(a, b string) bool {
 }
 
 // never is a restart policy that leaves the dead dead.
-func never(w *failure.World) *fact.Setting {
-	var found *fact.Setting
-	for _, s := range w.AllSettings(fact.RoleBackend, fact.RestartPolicy) {
-		switch strings.ToLower(s.Text) {
-		case "no", "never", "on-success", "on-abort", "on-watchdog", "on-abnormal", "false":
-			if found == nil {
-				found = s
-			}
+func never(w *failure.World, x *fact.Event) *fact.Setting {
+	s := cause.Owned(w, x, fact.RestartPolicy)
+	if s == nil {
+		return nil
+	}
+	switch strings.ToLower(s.Text) {
+	case "no", "never", "on-success", "on-watchdog", "false":
+		return s
+	case "on-abort", "on-abnormal":
+		if x.Exit.Known && x.Signal == 0 || x.Kind == fact.OOMKilled || s.Text == "on-abort" && x.Signal != 6 && x.Signal != 11 {
+			return s
 		}
 	}
-	return found
+	return nil
 }
 
 // unnoticed: it runs as far as its orchestrator knows, and does not answer.
@@ -154,7 +166,7 @@ func unnoticed(e *failure.Episode, a *cause.Asked) cause.Opinion {
 	if len(silent) == 0 {
 		return o
 	}
-	liveness := probe(w, fact.LivenessProbe)
+	liveness := cause.Owned(w, silent[0], fact.LivenessProbe)
 	s, claims, ok := cause.NearEvents(e, silent, before, time.Minute, says)
 	const circumstance = 5
 	switch {
@@ -248,19 +260,6 @@ func again(e *failure.Episode, a *cause.Asked) *fact.Event {
 		}
 	}
 	return nil
-}
-
-func probe(w *failure.World, k fact.Knob) *fact.Setting {
-	all := w.AllSettings(fact.RoleBackend, k)
-	if len(all) == 0 {
-		return nil
-	}
-	for _, s := range all {
-		if s.Text == "none" {
-			return s
-		}
-	}
-	return all[0]
 }
 
 func name(x *fact.Event) string {

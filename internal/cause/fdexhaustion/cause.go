@@ -79,6 +79,9 @@ func explain(e *failure.Episode) cause.Opinion {
 	}
 	o.Blame.PID = 0
 	limit := e.World.Setting(o.Blame.Role, o.Blame.Tech, fact.FileLimit)
+	if limit == nil && o.Blame.Role != fact.RoleGateway {
+		limit = cause.Owned(e.World, nil, fact.FileLimit)
+	}
 	if limit != nil && limit.Num.Known && limit.Num.N <= 4096 {
 		o.Signals = append(o.Signals, cause.For(2, "the usual default is small for a server", fmt.Sprintf("it may open %d files", limit.Num.N), limit))
 	}

@@ -164,7 +164,7 @@ spec:
 	if s := e.World.Setting(fact.RoleHost, "", fact.NodeClass); s != nil && s.Text == "spot" || strings.Contains(x.Reason, "preempt") {
 		f.Steps = append(f.Steps, "a preempted Google node gives ordinary pods 15 s: sleep and shutdown together must end within them", "keep at least one replica off the spot nodes: a node affinity on cloud.google.com/gke-spot DoesNotExist for a part of them")
 	}
-	if s := e.World.Setting(fact.RoleBackend, "", fact.Replicas); s != nil && s.Num.Is(1) {
+	if s := cause.Owned(e.World, x, fact.Replicas); s != nil && s.Num.Is(1) {
 		f.Steps = append(f.Steps, "it runs a single replica: any node that goes takes it down; replicas: 2 at least")
 	}
 	return f

@@ -211,7 +211,7 @@ func blame(e *failure.Episode, x *fact.Event) fact.Party {
 
 // fix raises the limit in the words of whoever holds it.
 func fix(e *failure.Episode, x *fact.Event) cause.Fix {
-	limit := e.World.Setting(fact.RoleBackend, "", fact.MemoryLimit)
+	limit := cause.Owned(e.World, x, fact.MemoryLimit)
 	f := cause.Fix{Summary: "Give the server more memory than its peak needs, or make it need less: fewer workers, no leak, no job beside it."}
 	if x.Attrs[fact.AttrScope] == "host" {
 		f.Summary = "The machine itself ran out of memory: give it more, run fewer workers, or move the other eater off it."
@@ -239,7 +239,7 @@ func fix(e *failure.Episode, x *fact.Event) cause.Fix {
 	case x.Party.Tech == "journal":
 		f.Patch = "[Service]\nMemoryMax=" + want + "\nRestart=on-failure\nRestartSec=2"
 	}
-	if s := e.World.Setting(fact.RoleBackend, "", fact.RestartPolicy); s != nil && (s.Text == "no" || s.Text == "on-abort" || s.Text == "never") {
+	if s := cause.Owned(e.World, x, fact.RestartPolicy); s != nil && (s.Text == "no" || s.Text == "on-abort" || s.Text == "never") {
 		f.Steps = append(f.Steps, fmt.Sprintf("its restart policy is %q, which leaves it dead after an OOM kill: Restart=on-failure (docker: --restart unless-stopped)", s.Text))
 	}
 	f.Steps = append(f.Steps, workers(x.Party.Tech)...)

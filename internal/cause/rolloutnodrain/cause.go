@@ -97,7 +97,7 @@ func explain(e *failure.Episode) cause.Opinion {
 // add weighs what surrounds the stop.
 func add(o *cause.Opinion, e *failure.Episode, x *fact.Event) {
 	w := e.World
-	if p := w.Setting(fact.RoleBackend, "", fact.PreStop); p != nil {
+	if p := cause.Owned(w, x, fact.PreStop); p != nil {
 		switch {
 		case p.Text == "none":
 			o.Signals = append(o.Signals, cause.For(2, "without it the server stops before the balancer knows", "no preStop hook lets the pod wait before it stops", p))

@@ -68,7 +68,7 @@ func explain(e *failure.Episode) cause.Opinion {
 		return o
 	}
 	b := fullest(e, a, gone)
-	if b == nil {
+	if b == nil || len(b.pods) == 1 && !alone(w, b, gone) {
 		return o
 	}
 	var mine []*fact.Event
@@ -107,6 +107,19 @@ func explain(e *failure.Episode) cause.Opinion {
 		WouldTell: "whether any replica was elsewhere",
 	}}
 	return o
+}
+
+// alone: the workload is known to have a single replica, and nobody announced
+// that its node would go. Else one pod on the node is one of several, and the
+// node's end is the matter rather than where the pods were.
+func alone(w *failure.World, b *basket, gone []*fact.Event) bool {
+	for _, x := range gone {
+		if x.Kind == fact.NodeTerminating && nodeOf(x) == b.node {
+			return false
+		}
+	}
+	r := cause.Owned(w, b.pods[0], fact.Replicas)
+	return r != nil && r.Num.Is(1)
 }
 
 func nodeOf(x *fact.Event) string {

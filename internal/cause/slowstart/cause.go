@@ -84,7 +84,8 @@ func explain(e *failure.Episode) cause.Opinion {
 	if len(o.Signals) == 0 {
 		return o
 	}
-	if r := e.World.Setting(fact.RoleBackend, "", fact.ReadinessProbe); r != nil && r.Text == "none" {
+	x, _ := first(o.Signals)
+	if r := cause.Owned(e.World, x, fact.ReadinessProbe); r != nil && r.Text == "none" {
 		o.Signals = append(o.Signals, cause.For(5, "without one, traffic comes as soon as the process exists", "no readiness probe", r))
 	}
 	o.Blame.PID = 0
@@ -97,6 +98,18 @@ func explain(e *failure.Episode) cause.Opinion {
 		WouldTell: "how long after its start it began to listen",
 	}}
 	return o
+}
+
+// first is the first event cited.
+func first(signals []cause.Signal) (*fact.Event, bool) {
+	for _, s := range signals {
+		for _, f := range s.Facts {
+			if x, ok := f.(*fact.Event); ok {
+				return x, true
+			}
+		}
+	}
+	return nil, false
 }
 
 // refusedMechanism: a server that does not listen yet refuses; one that listens
