@@ -25,6 +25,7 @@ import (
 	"culprit/internal/source/traefik"
 	"culprit/internal/source/uvicorn"
 	"culprit/internal/source/uwsgi"
+	"culprit/internal/source/varnish"
 )
 
 // Formats returns all formats, in the order in which equals are preferred: the
@@ -50,6 +51,7 @@ func Formats() []source.Format {
 		ruby.Formats,
 		uvicorn.Formats,
 		golang.Formats,
+		varnish.Formats,
 	)
 }
 
