@@ -18,7 +18,20 @@ func sniffObjects(head []byte, _ string) source.Confidence {
 	if len(t) == 0 {
 		return source.No
 	}
-	if t[0] == '{' || t[0] == '[' {
+	if c := sniffWhole(t); c != source.No {
+		return c
+	}
+	return sniffSnippet(t)
+}
+
+// isJSON reports whether a text without leading blanks is JSON, and no template
+// of YAML.
+func isJSON(t []byte) bool {
+	return len(t) > 0 && (t[0] == '[' || t[0] == '{' && (len(t) < 2 || t[1] != '{'))
+}
+
+func sniffWhole(t []byte) source.Confidence {
+	if isJSON(t) {
 		return sniffJSON(t)
 	}
 	first := true
@@ -86,7 +99,9 @@ func readObjects(env *source.Env, doc *source.Doc, out source.Sink) error {
 	r := &reader{env: env, doc: doc, teller: teller{out: out}}
 	t := bytes.TrimLeft(doc.Data, " \t\r\n")
 	var err error
-	if len(t) > 0 && (t[0] == '{' || t[0] == '[') {
+	if len(t) > 0 && sniffWhole(t[:min(len(t), source.HeadSize)]) == source.No && sniffSnippet(t[:min(len(t), source.HeadSize)]) != source.No {
+		err = r.snippet()
+	} else if isJSON(t) {
 		err = r.json()
 	} else {
 		err = r.yaml()
@@ -132,8 +147,8 @@ func (r *reader) json() error {
 	lines := lineCounter{data: r.doc.Data}
 	read := 0
 	fail := func(err error) error {
-		if errors.Is(err, io.EOF) && read > 0 {
-			return nil
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
 		}
 		if read == 0 {
 			return fmt.Errorf("read JSON: %w", err)
@@ -144,6 +159,9 @@ func (r *reader) json() error {
 	for {
 		line := lines.at(dec.InputOffset())
 		tok, err := dec.Token()
+		if errors.Is(err, io.EOF) && read > 0 {
+			return nil
+		}
 		if err != nil {
 			return fail(err)
 		}

@@ -177,7 +177,7 @@ func (r *reader) containerSettings(o *object, c *container, where string) {
 	for _, p := range c.Ports {
 		if n := p.ContainerPort.int(); n.Known {
 			s := o.setting(fact.ListenAddress, "containerPort: {n}", where+".ports")
-			s.Object += " container/" + c.Name.text
+			s.Object = within(s.Object, c.Name.text)
 			s.Text, s.Num, s.Origin = ":"+p.ContainerPort.text, n, r.at(p.ContainerPort)
 			r.out.State(s)
 		}
@@ -218,7 +218,7 @@ var sleeping = regexp.MustCompile(`\bsleep\s+"?(\d+)`)
 // preStop states how long a container waits before it is told to stop.
 func (r *reader) preStop(o *object, c *container, where string) {
 	s := o.setting(fact.PreStop, "preStop: {exec: {command: [sleep, \"{s}\"]}}", where+".lifecycle")
-	s.Object += " container/" + c.Name.text
+	s.Object = within(s.Object, c.Name.text)
 	h := c.Lifecycle.PreStop
 	switch {
 	case h == nil:
