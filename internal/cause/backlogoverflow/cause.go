@@ -89,6 +89,12 @@ func full(e *failure.Episode) []*fact.Event {
 			out = append(out, x)
 		}
 	}
+	// A queue that somebody looked at while it was full.
+	for _, x := range e.World.Of(fact.LimitNear) {
+		if x.Limit == fact.LimitQueue && x.Used.Known && x.Max.Known && x.Used.N >= x.Max.N && x.Max.N > 0 {
+			out = append(out, x)
+		}
+	}
 	return out
 }
 

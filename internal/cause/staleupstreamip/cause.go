@@ -69,6 +69,9 @@ func explain(e *failure.Episode) cause.Opinion {
 	if s, ok := endsWithReload(e); ok {
 		o.Signals = append(o.Signals, s)
 	}
+	if s, ok := moved(e); ok {
+		o.Signals = append(o.Signals, s)
+	}
 	strong := false
 	for _, s := range o.Signals {
 		strong = strong || s.Weight >= 8
@@ -129,6 +132,45 @@ func endsWithReload(e *failure.Episode) (cause.Signal, bool) {
 		}
 	}
 	return cause.Signal{}, false
+}
+
+// movedFrom is how many good requests before and after show where the server
+// was: fewer may all have gone to one of several members by chance.
+const movedFrom = 5
+
+// moved: until the failures good requests went to one address, which is the
+// one that fails; after them all go to another.
+func moved(e *failure.Episode) (cause.Signal, bool) {
+	old := e.Failures[0].Try.Address
+	first, last := e.Span()
+	if old == "" || first.IsZero() {
+		return cause.Signal{}, false
+	}
+	for _, f := range e.Failures {
+		if f.Try.Address != old {
+			return cause.Signal{}, false
+		}
+	}
+	before, after, now := 0, 0, ""
+	var shown fact.Fact
+	for _, c := range e.World.Controls {
+		if c.Party.Tech != e.Gateway.Tech || len(c.Attempts) == 0 || c.Upstream != e.Upstream {
+			continue
+		}
+		to := c.Attempts[len(c.Attempts)-1].Address
+		switch {
+		case !c.Time.After(first) && to == old:
+			before++
+		case c.Time.After(last) && to != old && (now == "" || to == now):
+			after, now, shown = after+1, to, c
+		case c.Time.After(first) && !c.Time.After(last) && to == old, !c.Time.After(first), c.Time.After(last):
+			return cause.Signal{}, false
+		}
+	}
+	if before < movedFrom || after < movedFrom || hostOf(now) == hostOf(old) {
+		return cause.Signal{}, false
+	}
+	return cause.For(16, "one of several members is asked before and after; a server that moved is asked at one address first and at another then", fmt.Sprintf("until then requests went to %s, which refuses from then on; after the failures they go to %s", old, now), append(cause.Cite(e.Failures[:1]), shown)...), true
 }
 
 func hostOf(a string) string {
