@@ -8,13 +8,17 @@ import (
 	"culprit/internal/source"
 	"culprit/internal/source/alb"
 	"culprit/internal/source/apache"
+	"culprit/internal/source/azure"
 	"culprit/internal/source/caddy"
+	"culprit/internal/source/cloudflare"
+	"culprit/internal/source/cloudfront"
 	"culprit/internal/source/docker"
 	"culprit/internal/source/envoy"
 	"culprit/internal/source/gclb"
 	"culprit/internal/source/golang"
 	"culprit/internal/source/gunicorn"
 	"culprit/internal/source/haproxy"
+	"culprit/internal/source/heroku"
 	"culprit/internal/source/journal"
 	"culprit/internal/source/kube"
 	"culprit/internal/source/linux"
@@ -38,6 +42,10 @@ func Formats() []source.Format {
 		docker.Formats,
 		kube.Formats,
 		envoy.Formats,
+		azure.Formats,
+		cloudflare.Formats,
+		cloudfront.Formats,
+		heroku.Formats,
 		gclb.Formats,
 		haproxy.Formats,
 		journal.Formats,
