@@ -252,7 +252,9 @@ func idleAge(e *failure.Episode) (cause.Signal, bool) {
 		// The window is 2·jitter of the idle times that occur; a tenth of all
 		// is a cautious chance level.
 		if in*2 >= len(ages) {
-			return cause.For(failure.Decibans(in, len(ages), 0.1, 16), "one idle time in ten falls there by chance", fmt.Sprintf("before %d of %d failures nothing had been sent to the server for about its keep-alive time of %s", in, len(ages), cause.Span(t.Dur.D)), append(cause.Cite(at), t)...), true
+			s := cause.For(failure.Decibans(in, len(ages), 0.1, 16), "one idle time in ten falls there by chance", fmt.Sprintf("before %d of %d failures nothing had been sent to the server for about its keep-alive time of %s", in, len(ages), cause.Span(t.Dur.D)), append(cause.Cite(at), t)...)
+			s.Proof = in >= 3 // three times at that very age is no coincidence
+			return s, true
 		}
 		return cause.Signal{}, false
 	}

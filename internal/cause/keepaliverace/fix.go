@@ -2,6 +2,7 @@ package keepaliverace
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"culprit/internal/cause"
@@ -64,7 +65,7 @@ func next(e *failure.Episode) []cause.Next {
 	var out []cause.Next
 	if cause.ServerIdle(e) == nil {
 		out = append(out, cause.Next{
-			Evidence: "how long the server really keeps an idle connection", Command: "culprit keepalive http://" + orSample(e.Failures[0].Backend.Address) + "/",
+			Evidence: "how long the server really keeps an idle connection", Command: idleProbe(e.Failures[0].Backend.Address),
 			WouldTell: "whether it closes before " + cause.TechTitle(e.Gateway.Tech) + " does",
 		})
 	}
@@ -81,9 +82,12 @@ func next(e *failure.Episode) []cause.Next {
 	return out
 }
 
-func orSample(addr string) string {
-	if addr == "" {
-		return "SERVER:PORT"
+// idleProbe is a command that sends one request and says how long the server
+// keeps the connection then; bash alone can do it.
+func idleProbe(addr string) string {
+	host, port := "SERVER", cause.PortOf(addr)
+	if i := strings.LastIndexByte(addr, ':'); i > 0 && port != "PORT" {
+		host = strings.Trim(addr[:i], "[]")
 	}
-	return addr
+	return fmt.Sprintf(`bash -c 'exec 3<>/dev/tcp/%s/%s; printf "GET / HTTP/1.1\r\nHost: x\r\n\r\n" >&3; time cat <&3 >/dev/null'`, host, port)
 }
