@@ -21,6 +21,7 @@ import (
 	"culprit/internal/source/heroku"
 	"culprit/internal/source/journal"
 	"culprit/internal/source/kube"
+	"culprit/internal/source/linkerd"
 	"culprit/internal/source/linux"
 	"culprit/internal/source/nginx"
 	"culprit/internal/source/node"
@@ -49,6 +50,7 @@ func Formats() []source.Format {
 		gclb.Formats,
 		haproxy.Formats,
 		journal.Formats,
+		linkerd.Formats,
 		linux.Formats,
 		nginx.Formats,
 		node.Formats,
