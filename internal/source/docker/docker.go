@@ -21,6 +21,7 @@ var Formats = []source.Format{
 	{ID: "docker-events", Tech: tech, Title: "docker or podman events", Sniff: sniffEvent, NewReader: newEvents},
 	{ID: "docker-inspect", Tech: tech, Title: "docker inspect", SniffDoc: sniffInspect, ReadDoc: readInspect},
 	{ID: "compose-file", Tech: tech, Title: "compose file", SniffDoc: sniffCompose, ReadDoc: readCompose},
+	{ID: "docker-log", Tech: tech, Title: "what compose and the docker daemon say", Sniff: sniffSaid, NewReader: newSaid},
 	{ID: "docker-table", Tech: tech, Title: "docker ps, docker stats", Sniff: sniffTable, NewReader: newTable},
 }
 

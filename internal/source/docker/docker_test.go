@@ -14,7 +14,8 @@ func TestFormats(t *testing.T) { sourcetest.Run(t, Formats, Wrappers...) }
 func FuzzEvents(f *testing.F)  { sourcetest.Fuzz(f, Formats[0]) }
 func FuzzInspect(f *testing.F) { sourcetest.Fuzz(f, Formats[1]) }
 func FuzzCompose(f *testing.F) { sourcetest.Fuzz(f, Formats[2]) }
-func FuzzTable(f *testing.F)   { sourcetest.Fuzz(f, Formats[3]) }
+func FuzzDaemon(f *testing.F)  { sourcetest.Fuzz(f, Formats[3]) }
+func FuzzTable(f *testing.F)   { sourcetest.Fuzz(f, Formats[4]) }
 
 func unwrap(l *source.Line) (ids string) {
 	env := &source.Env{}
@@ -79,6 +80,7 @@ func TestWrappers(t *testing.T) {
 	f("", "12:00:01 web.1   | text", "compose", "text", "web.1", never)
 	f("", "0|web  | text", "compose", "text", "web", never)
 	f("", "INFO     | app:run:3 - text", "", "INFO     | app:run:3 - text", "", never)
+	f("", "10.0.0.9 | - | GET /", "", "10.0.0.9 | - | GET /", "", never)
 	f("", "a|b", "", "a|b", "", never)
 	f("", "| id | name |", "", "| id | name |", "", never)
 	f("", "[pod/shop-0/web] 2026-01-02T03:04:05.678901234Z text", "kubectl-prefix container-stamp", "text", "shop-0", stamp)
@@ -122,4 +124,20 @@ func BenchmarkUnwrap(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestSaid(t *testing.T) {
+	f := func(text string, want bool) {
+		t.Helper()
+		l := source.Line{Text: []byte(text)}
+		if got := sniffSaid(&l) != source.No; got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	f("web-1 exited with code 1", true)
+	f("shop_web_2 exited with code 0", true)
+	f("child exited with code 1", false)
+	f("worker process 29 exited with code 1", false)
+	f(" Container web  Started", true)
+	f("Container web started", false)
 }

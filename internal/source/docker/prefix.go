@@ -62,7 +62,7 @@ func unwrapCompose(_ *source.Env, l *source.Line) bool {
 		return false
 	}
 	who, host, _ := bytes.Cut(bytes.TrimRight(front, " "), []byte{'@'})
-	if !isName(who) || isNumber(who) || isLevel(who) {
+	if !isName(who) || len(bytes.Trim(who, "0123456789.-_")) == 0 || isLevel(who) {
 		return false
 	}
 	l.Container = string(who)
