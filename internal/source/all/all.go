@@ -26,6 +26,7 @@ import (
 	"culprit/internal/source/nginx"
 	"culprit/internal/source/node"
 	"culprit/internal/source/phpfpm"
+	"culprit/internal/source/python"
 	"culprit/internal/source/ruby"
 	"culprit/internal/source/traefik"
 	"culprit/internal/source/uvicorn"
@@ -62,6 +63,7 @@ func Formats() []source.Format {
 		uvicorn.Formats,
 		golang.Formats,
 		varnish.Formats,
+		python.Formats,
 	)
 }
 

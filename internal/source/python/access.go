@@ -1,0 +1,127 @@
+package python
+
+import (
+	"bytes"
+	"time"
+
+	"culprit/internal/fact"
+	"culprit/internal/source"
+)
+
+// accessLog reads the request lines of Werkzeug and Django's runserver, whose
+// stamp has no zone, and of aiohttp, which leaves out two of the common
+// format's fields.
+var accessLog = source.Format{
+	ID: "python-access", Tech: tech, Title: "request lines of Werkzeug, Django and aiohttp",
+	Sniff: func(l *source.Line) source.Confidence {
+		var q fact.Request
+		if readAccess(&source.Env{}, l.Text, &q) {
+			return source.Sure
+		}
+		return source.No
+	},
+	NewReader:   func(env *source.Env) source.LineReader { return &accessReader{env: env} },
+	Independent: true,
+}
+
+type accessReader struct {
+	env *source.Env
+	q   fact.Request
+}
+
+func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
+	q := &r.q
+	*q = fact.Request{}
+	if !readAccess(r.env, l.Text, q) {
+		return source.NotMine
+	}
+	if q.Time.IsZero() {
+		q.Time, q.Res = l.Time, l.Res
+	}
+	q.Party, q.Writer = backend(), fact.WriterSelf
+	if q.Status.N >= 500 {
+		q.Ended = fact.AppAnswered
+	}
+	out.State(q)
+	return source.Mine
+}
+
+func (*accessReader) Close(source.Sink) {}
+
+// readAccess: `10.0.0.4 - - [09/Mar/2026 14:00:00] "GET / HTTP/1.1" 200 -`,
+// `[09/Mar/2026 14:00:00] "GET / HTTP/1.1" 200 512` and `10.0.0.4
+// [09/Mar/2026:14:00:00 +0000] "GET / HTTP/1.1" 200 150 "-" "curl"`, after
+// whatever a logger put before.
+func readAccess(env *source.Env, b []byte, q *fact.Request) bool {
+	i := bytes.Index(b, []byte(`] "`))
+	if i < 21 {
+		return false
+	}
+	open := bytes.LastIndexByte(b[:i], '[')
+	if open < 0 {
+		return false
+	}
+	stamp, before := b[open+1:i], bytes.TrimRight(b[:open], " ")
+	bare := bytes.TrimSuffix(before, []byte(" - -"))
+	zoned := false
+	if t, ok := clock(env, stamp); ok {
+		q.Time = t
+	} else if t, _, ok := source.CLFTime(stamp); ok && len(bare) == len(before) && len(bare) > 6 {
+		q.Time, zoned = t, true
+	} else {
+		return false
+	}
+	if len(bare) > 0 {
+		client := bare[bytes.LastIndexByte(bare, ' ')+1:]
+		if zoned && (len(client) != len(bare) || !address(client)) {
+			return false
+		}
+		if address(client) {
+			q.Client = source.View(client)
+		}
+	}
+	q.Res = fact.Lasting(time.Second)
+	line, rest, ok := source.Quoted(b[i+2:])
+	if !ok {
+		return false
+	}
+	method, path, proto, ok := source.RequestLine(line)
+	status, rest := source.Field(rest)
+	q.Status = source.Int(status)
+	if !ok || proto == nil || !q.Status.Known {
+		return false
+	}
+	size, _ := source.Field(rest)
+	q.Bytes = source.Int(size)
+	q.Method, q.Path, q.Proto = source.View(method), source.View(path), source.View(proto)
+	return true
+}
+
+// clock reads "09/Mar/2026 14:00:00".
+func clock(env *source.Env, b []byte) (time.Time, bool) {
+	if len(b) != 20 || b[2] != '/' || b[6] != '/' || b[11] != ' ' || b[14] != ':' || b[17] != ':' {
+		return time.Time{}, false
+	}
+	mon := source.Month(b[3:6])
+	d, y := source.Int(b[:2]), source.Int(b[7:11])
+	h, m, s := source.Int(b[12:14]), source.Int(b[15:17]), source.Int(b[18:20])
+	if mon == 0 || d.Or(-1) < 0 || y.Or(-1) < 0 || h.Or(-1) < 0 || m.Or(-1) < 0 || s.Or(-1) < 0 {
+		return time.Time{}, false
+	}
+	return env.Local(int(y.N), mon, int(d.N), int(h.N), int(m.N), int(s.N), 0), true
+}
+
+// address reports whether b may be an IP address.
+func address(b []byte) bool {
+	dots := 0
+	for _, c := range b {
+		switch {
+		case c == '.' || c == ':':
+			dots++
+		case c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f':
+		default:
+			return false
+		}
+	}
+	return dots > 1
+}
