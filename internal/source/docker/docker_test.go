@@ -138,6 +138,7 @@ func TestSaid(t *testing.T) {
 	f("shop_web_2 exited with code 0", true)
 	f("child exited with code 1", false)
 	f("worker process 29 exited with code 1", false)
+	f("dependency failed to start: container db exited (1)", true)
 	f(" Container web  Started", true)
 	f("Container web started", false)
 }

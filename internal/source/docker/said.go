@@ -39,7 +39,7 @@ func said(b []byte, h *source.Holes) (saying, bool) {
 	if !ok || s.status >= 0 && !isName(h[0]) {
 		return saying{}, false
 	}
-	if s.kind == fact.ProcessExited && b[0] == h[0][0] && !isReplica(h[0]) {
+	if s.kind == fact.ProcessExited && bytes.HasPrefix(b, h[0]) && !isReplica(h[0]) {
 		return saying{}, false // "child exited with code 1": anybody's child
 	}
 	return s, true
