@@ -20,6 +20,7 @@ import (
 	"culprit/internal/source/haproxy"
 	"culprit/internal/source/heroku"
 	"culprit/internal/source/journal"
+	"culprit/internal/source/jvm"
 	"culprit/internal/source/kube"
 	"culprit/internal/source/linkerd"
 	"culprit/internal/source/linux"
@@ -64,6 +65,7 @@ func Formats() []source.Format {
 		golang.Formats,
 		varnish.Formats,
 		python.Formats,
+		jvm.Formats,
 	)
 }
 
