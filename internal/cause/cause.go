@@ -174,7 +174,7 @@ func NearEvents(e *failure.Episode, events []*fact.Event, before, after time.Dur
 		if n.Timed > len(n.Hit) {
 			w = min(w, FromP(failure.Binomial(len(n.Hit), n.Timed, min(max(n.Chance, 1e-4), 0.999))))
 		}
-		s = Signal{Weight: w, Why: "such an event lies near a random instant with probability " + percent(n.Chance), Proof: true}
+		s = Signal{Weight: w, Why: nearWhy + percent(n.Chance), Proof: true}
 		seen := map[*fact.Event]bool{}
 		for _, x := range n.By {
 			if !seen[x] {
@@ -241,6 +241,9 @@ const (
 	// TroubleWeight: the evidence is the event alone.
 	TroubleWeight = 16
 )
+
+// nearWhy begins the reason of every weight that nearness in time has.
+const nearWhy = "such an event lies near a random instant with probability "
 
 func percent(p float64) string {
 	if p < 0.001 {

@@ -293,6 +293,7 @@ func (v *Verdict) decide(best *opinion, e *failure.Episode) {
 		return
 	}
 	v.Cause, v.Blame, v.Fix = best.cause, best.Blame, best.Fix
+	v.Blame.Tech = accused(e.World, v.Blame)
 	proof := false
 	for _, s := range best.Signals {
 		if s.Weight >= 0 {
@@ -318,6 +319,29 @@ func (v *Verdict) decide(best *opinion, e *failure.Episode) {
 	if v.Grade != Proven && len(v.Next) == 0 {
 		v.Next = nextFor(e)
 	}
+}
+
+// witnesses are technologies that tell of others' troubles: they are not whom
+// a verdict blames.
+var witnesses = []string{"journal", "docker", "kube", "linux", "applog"}
+
+// accused is the technology to blame for a party that only its witness named:
+// that of the only server the evidence knows, or none.
+func accused(w *failure.World, p fact.Party) string {
+	if !slices.Contains(witnesses, p.Tech) || p.Role == fact.RoleHost || p.Role == fact.RoleOrchestrator {
+		return p.Tech
+	}
+	only := ""
+	for _, t := range w.Techs(fact.RoleBackend) {
+		if slices.Contains(witnesses, t) {
+			continue
+		}
+		if only != "" {
+			return ""
+		}
+		only = t
+	}
+	return only
 }
 
 // rivals lists what else was weighed.
@@ -371,8 +395,20 @@ func (v *Verdict) absorb(w *Verdict) {
 	v.N += w.N
 	v.Recovered += w.Recovered
 	for _, s := range w.Signals {
-		if !slices.ContainsFunc(v.Signals, func(o Signal) bool { return o.Says == s.Says }) {
+		// The same kind of thing seen again adds its facts, not its words.
+		i := slices.IndexFunc(v.Signals, func(o Signal) bool { return o.Says == s.Says || o.Why == s.Why && !chancy(s.Why) })
+		if i < 0 {
+			i = slices.IndexFunc(v.Signals, func(o Signal) bool { return chancy(o.Why) && chancy(s.Why) && o.Proof == s.Proof })
+		}
+		if i < 0 {
 			v.Signals = append(v.Signals, s)
+			continue
+		}
+		o := &v.Signals[i]
+		for _, f := range s.Facts {
+			if len(o.Facts) < 2*MaxCited && !slices.Contains(o.Facts, f) {
+				o.Facts = append(slices.Clip(o.Facts), f)
+			}
 		}
 	}
 	if v.First.IsZero() || !w.First.IsZero() && w.First.Before(v.First) {
@@ -388,6 +424,10 @@ func (v *Verdict) absorb(w *Verdict) {
 		v.Blame.Address = ""
 	}
 }
+
+// chancy: the reason is that of nearness in time, whose number differs from
+// episode to episode.
+func chancy(why string) bool { return strings.HasPrefix(why, nearWhy) }
 
 // finish computes what needs all failures of the verdict.
 func (v *Verdict) finish(w *failure.World) {
