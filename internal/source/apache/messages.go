@@ -232,6 +232,7 @@ func ejected(c *context) {
 // disabled: the worker is in error state since an earlier failure, so the
 // request was not sent anywhere.
 func disabled(c *context) {
+	c.finish()
 	q := c.trouble(fact.NoBackend, "")
 	q.Ended = fact.NoBackend
 	tried(q, clean(c.h[0]))
@@ -254,6 +255,7 @@ func noWorkers(c *context) {
 		e.Party = fact.Party{Role: fact.RoleBackend, Name: name}
 		e.Detail = "All workers are in error state"
 	})
+	c.finish()
 	q := c.trouble(fact.NoBackend, "")
 	q.Ended, q.Upstream = fact.NoBackend, name
 	tried(q, name)
@@ -262,6 +264,7 @@ func noWorkers(c *context) {
 
 func allBusy(c *context) {
 	name := balancerOf(c.f.text)
+	c.finish()
 	q := c.trouble(fact.LimitHit, fact.PhaseQueued)
 	q.Ended, q.Upstream = fact.LimitHit, name
 	c.finish()
