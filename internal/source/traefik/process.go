@@ -133,7 +133,7 @@ func (e *entryLine) console(b []byte) bool {
 func isTraefiks(msg []byte) bool {
 	for _, w := range [...]string{
 		"vulcand/oxy", "' caused by: ", "Error while Peeking first byte", "traefik", "Traefik", "entryPointName", "Configuration received from provider", "Configuration received",
-		"Starting provider", "*docker.Provider", "Provider connection", "Provider error", "Creating middleware", "routerName", "Health check", "Skipping same configuration", "Server configuration reloaded", "I have to go...", "Stopping server gracefully",
+		"Starting provider", "*docker.Provider", "Provider connection", "Provider error", "Creating middleware", "routerName", "Skipping same configuration", "Server configuration reloaded", "I have to go...", "Stopping server gracefully",
 		"Health check failed", "Health check up", "Service selected by WRR", "no available server", "Error calling",
 	} {
 		if source.Has(msg, w) {
