@@ -143,14 +143,14 @@ func (r *accessReader) Close(source.Sink) {}
 // seconds, the handling, and a FetchError.
 func (r *accessReader) tail(b []byte) {
 	q := &r.req
-	for len(b) > 0 {
+	for first := true; len(b) > 0; first = false {
 		if w, rest, ok := source.Quoted(b); ok {
-			r.word(w)
+			r.word(w, first)
 			b = rest
 			continue
 		}
-		first, _ := source.Field(b)
-		plain := len(first) == 1 || first[0] >= '0' && first[0] <= '9' || handlings[string(first)]
+		next, _ := source.Field(b)
+		plain := len(next) < 2 || next[0] >= '0' && next[0] <= '9' || handlings[string(next)]
 		if e, ok := readFetchError(b, false); ok && !plain && q.Status.Is(503) && q.Ended == "" {
 			q.Ended, q.Phase, q.Errno = e.ended, e.phase, e.errno
 			q.Writer, q.Detail = fact.WriterSelf, source.View(b)
@@ -158,12 +158,13 @@ func (r *accessReader) tail(b []byte) {
 		}
 		var w []byte
 		w, b = source.Field(b)
-		r.word(w)
+		r.word(w, first)
 	}
 }
 
-// word reads one appended field.
-func (r *accessReader) word(w []byte) {
+// word reads one appended field. A whole number is %D only where it comes
+// first; further on it may be a transaction's number.
+func (r *accessReader) word(w []byte, first bool) {
 	q := &r.req
 	switch {
 	case handlings[string(w)]:
@@ -172,7 +173,7 @@ func (r *accessReader) word(w []byte) {
 		q.Attrs = r.attrs
 	case q.Duration.Known || len(w) == 0:
 	default:
-		if n := source.Int(w); n.Known && n.N >= 0 && n.N < int64(24*time.Hour/time.Microsecond) {
+		if n := source.Int(w); first && n.Known && n.N >= 0 && n.N < int64(24*time.Hour/time.Microsecond) {
 			q.Duration = fact.Lasting(time.Duration(n.N) * time.Microsecond)
 		} else if bytes.IndexByte(w, '.') > 0 {
 			q.Duration = source.Secs(w)
