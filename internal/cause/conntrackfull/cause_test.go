@@ -3,8 +3,8 @@ package conntrackfull_test
 import (
 	"testing"
 
-	"culprit/internal/cause/conntrackfull"
 	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/conntrackfull"
 )
 
 func TestCause(t *testing.T) { causetest.Run(t, &conntrackfull.Cause) }

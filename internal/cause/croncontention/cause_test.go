@@ -3,8 +3,8 @@ package croncontention_test
 import (
 	"testing"
 
-	"culprit/internal/cause/croncontention"
 	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/croncontention"
 )
 
 func TestCause(t *testing.T) { causetest.Run(t, &croncontention.Cause) }

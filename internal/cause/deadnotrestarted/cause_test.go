@@ -3,8 +3,8 @@ package deadnotrestarted_test
 import (
 	"testing"
 
-	"culprit/internal/cause/deadnotrestarted"
 	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/deadnotrestarted"
 )
 
 func TestCause(t *testing.T) { causetest.Run(t, &deadnotrestarted.Cause) }

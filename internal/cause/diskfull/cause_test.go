@@ -3,8 +3,8 @@ package diskfull_test
 import (
 	"testing"
 
-	"culprit/internal/cause/diskfull"
 	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/diskfull"
 )
 
 func TestCause(t *testing.T) { causetest.Run(t, &diskfull.Cause) }

@@ -3,8 +3,8 @@ package maxrequestsrecycle_test
 import (
 	"testing"
 
-	"culprit/internal/cause/maxrequestsrecycle"
 	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/maxrequestsrecycle"
 )
 
 func TestCause(t *testing.T) { causetest.Run(t, &maxrequestsrecycle.Cause) }

@@ -4,6 +4,7 @@ package nohealthybackend
 
 import (
 	"fmt"
+	"time"
 
 	"culprit/internal/cause"
 	"culprit/internal/fact"
@@ -30,7 +31,7 @@ var Cause = cause.Cause{
 		"https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/",
 	},
 	Kind:       cause.Shallow,
-	Mechanisms: []fact.Mechanism{fact.NoBackend},
+	Mechanisms: []fact.Mechanism{fact.NoBackend, fact.MechanismUnknown},
 	Prior:      9,
 	PriorWhy:   "it only repeats what the gateway says; the reading of it is right in nine of ten",
 	Explain:    explain,
@@ -39,6 +40,12 @@ var Cause = cause.Cause{
 func explain(e *failure.Episode) cause.Opinion {
 	if len(e.Failures) == 0 {
 		return cause.Opinion{}
+	}
+	var claims []*failure.Failure
+	if e.Mechanism != fact.NoBackend {
+		if claims = beside(e); len(claims) == 0 {
+			return cause.Opinion{}
+		}
 	}
 	f := e.Failures[0]
 	group := f.Upstream
@@ -49,8 +56,13 @@ func explain(e *failure.Episode) cause.Opinion {
 	if group != "" {
 		says += " to " + group
 	}
-	o := cause.Opinion{Blame: fact.Party{Role: fact.RoleBackend, Name: group}}
-	o.Signals = append(o.Signals, cause.Itself(e, 0, "the mechanism itself", says))
+	o := cause.Opinion{Claims: claims, Blame: fact.Party{Role: fact.RoleBackend, Name: group}}
+	if claims != nil {
+		says = fmt.Sprintf("%s said of other requests of the same seconds that it had no member to ask", cause.TechTitle(e.Gateway.Tech))
+		o.Signals = append(o.Signals, cause.For(0, "a gateway without members has none for any request", says, cause.Cite(claims)...))
+	} else {
+		o.Signals = append(o.Signals, cause.Itself(e, 0, "the mechanism itself", says))
+	}
 	downs := e.World.Of(fact.BackendDown, fact.NoBackendLeft, fact.BackendEjected, fact.ProbeFailed, fact.NotReady)
 	o.Fix = cause.Fix{Summary: "Find out why every member was out: what its health check got, and whether it ran at all."}
 	if len(downs) > 0 {
@@ -63,6 +75,33 @@ func explain(e *failure.Episode) cause.Opinion {
 	o.Fix.Steps = steps(e.Gateway.Tech)
 	o.Next = next(e.Gateway.Tech)
 	return o
+}
+
+// near is how close in time another request must lie whose record tells more.
+const near = 3 * time.Second
+
+// beside are failures of which nothing but the status is told, at the same
+// time as others for which the same gateway had no member.
+func beside(e *failure.Episode) []*failure.Failure {
+	var told []*failure.Failure
+	for _, f := range e.World.Failures {
+		if f.Mechanism == fact.NoBackend && f.Gateway.Tech == e.Gateway.Tech && !f.Time.IsZero() {
+			told = append(told, f)
+		}
+	}
+	var out []*failure.Failure
+	for _, f := range e.Failures {
+		if d, ok := f.Took(); f.Status.Or(503) != 503 && f.Status.Or(502) != 502 || ok && d > time.Second {
+			continue
+		}
+		for _, g := range told {
+			if !f.Time.IsZero() && f.Time.Sub(g.Time).Abs() <= near+f.Res+g.Res {
+				out = append(out, f)
+				break
+			}
+		}
+	}
+	return out
 }
 
 func downSays(x *fact.Event) string {

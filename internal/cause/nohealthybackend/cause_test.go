@@ -3,8 +3,8 @@ package nohealthybackend_test
 import (
 	"testing"
 
-	"culprit/internal/cause/nohealthybackend"
 	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/nohealthybackend"
 )
 
 func TestCause(t *testing.T) { causetest.Run(t, &nohealthybackend.Cause) }

@@ -3,8 +3,8 @@ package portexhaustion_test
 import (
 	"testing"
 
-	"culprit/internal/cause/portexhaustion"
 	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/portexhaustion"
 )
 
 func TestCause(t *testing.T) { causetest.Run(t, &portexhaustion.Cause) }

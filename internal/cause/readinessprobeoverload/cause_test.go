@@ -3,8 +3,8 @@ package readinessprobeoverload_test
 import (
 	"testing"
 
-	"culprit/internal/cause/readinessprobeoverload"
 	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/readinessprobeoverload"
 )
 
 func TestCause(t *testing.T) { causetest.Run(t, &readinessprobeoverload.Cause) }

@@ -4,6 +4,7 @@ package rolloutnodrain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +51,9 @@ var Cause = cause.Cause{
 const (
 	before = 2 * time.Minute
 	after  = 3 * time.Second
+	// setAside is for how long a proxy leaves a member out that is back: ten
+	// seconds with nginx's fail_timeout, and some more until all tried again.
+	setAside = 15 * time.Second
 	// gone is how long a stopped server without an orchestrator may stay away
 	// before it was not replaced but switched off.
 	gone = 3 * time.Minute
@@ -76,6 +80,9 @@ func explain(e *failure.Episode) cause.Opinion {
 		}
 	}
 	if !ok {
+		return o
+	}
+	if claims = gap(e, claims, stops); len(e.Failures) > 0 && claims != nil && len(claims) == 0 {
 		return o
 	}
 	o.Signals = append(o.Signals, s)
@@ -157,6 +164,34 @@ func stopping(w *failure.World) []*fact.Event {
 			continue
 		}
 		out = append(out, x)
+	}
+	return out
+}
+
+// gap leaves out failures from after the same server was back for so long that
+// the restart is no longer the reason.
+func gap(e *failure.Episode, claims []*failure.Failure, stops []*fact.Event) []*failure.Failure {
+	starts := e.World.Of(fact.ProcessStarted)
+	var out []*failure.Failure
+	for _, f := range claims {
+		var stop *fact.Event // the last before it
+		for _, x := range stops {
+			if !x.Time.IsZero() && !x.Time.After(f.Time.Add(after)) {
+				stop = x
+			}
+		}
+		back := stop != nil && slices.ContainsFunc(starts, func(y *fact.Event) bool {
+			return y.Party.Name == stop.Party.Name && y.Party.Tech == stop.Party.Tech && !y.Time.Before(stop.Time) && f.Start().Sub(y.Time) > setAside
+		})
+		if !back || f.Time.IsZero() {
+			out = append(out, f)
+		}
+	}
+	if len(out) == len(claims) {
+		return claims
+	}
+	if out == nil {
+		out = []*failure.Failure{}
 	}
 	return out
 }

@@ -3,8 +3,8 @@ package slowstart_test
 import (
 	"testing"
 
-	"culprit/internal/cause/slowstart"
 	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/slowstart"
 )
 
 func TestCause(t *testing.T) { causetest.Run(t, &slowstart.Cause) }

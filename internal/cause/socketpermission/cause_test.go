@@ -3,8 +3,8 @@ package socketpermission_test
 import (
 	"testing"
 
-	"culprit/internal/cause/socketpermission"
 	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/socketpermission"
 )
 
 func TestCause(t *testing.T) { causetest.Run(t, &socketpermission.Cause) }

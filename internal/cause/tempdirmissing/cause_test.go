@@ -3,8 +3,8 @@ package tempdirmissing_test
 import (
 	"testing"
 
-	"culprit/internal/cause/tempdirmissing"
 	"culprit/internal/cause/causetest"
+	"culprit/internal/cause/tempdirmissing"
 )
 
 func TestCause(t *testing.T) { causetest.Run(t, &tempdirmissing.Cause) }
