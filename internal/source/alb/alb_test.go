@@ -14,10 +14,16 @@ import (
 
 func TestFormats(t *testing.T) { sourcetest.Run(t, Formats) }
 
-func FuzzALB(f *testing.F)     { sourcetest.Fuzz(f, Formats[0], "http 2026-03-09T12:00:00.123456Z app/a/b 1.2.3.4:5 - -1 -1 -1 502 -") }
+func FuzzALB(f *testing.F) {
+	sourcetest.Fuzz(f, Formats[0], "http 2026-03-09T12:00:00.123456Z app/a/b 1.2.3.4:5 - -1 -1 -1 502 -")
+}
 func FuzzClassic(f *testing.F) { sourcetest.Fuzz(f, Formats[1]) }
 func FuzzTable(f *testing.F) {
-	sourcetest.Fuzz(f, Formats[2], "elb_status_code,target_status_code,request_verb\n502,-,\"GET\"")
+	sourcetest.Fuzz(f, Formats[3], "elb_status_code,target_status_code,request_verb\n502,-,\"GET\"")
+}
+
+func FuzzResource(f *testing.F) {
+	sourcetest.Fuzz(f, resource, `{"Attributes":[{"Key":"idle_timeout.timeout_seconds","Value":"60"}]}`)
 }
 
 func BenchmarkALB(b *testing.B) {
@@ -42,7 +48,7 @@ func TestExpected(t *testing.T) {
 		var x struct {
 			File, Kind, Method, Path, Host string
 			Line                           int
-			ClientIP                       string  `json:"client_ip"`
+			ClientIP                       string `json:"client_ip"`
 			Status                         int64
 			UpstreamStatus                 *int64  `json:"upstream_status"`
 			UpstreamAddr                   *string `json:"upstream_addr"`

@@ -28,6 +28,7 @@ var Formats = []source.Format{
 		NewReader:   func(env *source.Env) source.LineReader { return &classicReader{env: env} },
 		Independent: true,
 	},
+	resource,
 	{
 		ID: "alb-table", Tech: tech, Title: "table or CSV of AWS load balancer log fields",
 		Sniff:     sniffTable,

@@ -34,6 +34,7 @@ var Formats = []source.Format{
 		ID: "gcp-log-list", Tech: tech, Title: "Google Cloud log entries as gcloud prints them",
 		SniffDoc: sniffDoc, ReadDoc: readDoc,
 	},
+	resource,
 	{
 		ID: "gcp-table", Tech: tech, Title: "table or CSV of Google Cloud balancer entries",
 		Sniff:     sniffWords,

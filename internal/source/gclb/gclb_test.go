@@ -18,7 +18,11 @@ func FuzzDocument(f *testing.F) {
 	sourcetest.Fuzz(f, Formats[1], "[{\n\"insertId\":\"a\",\n\"jsonPayload\":{}}]", "---\ninsertId: a\nlogName: b\n")
 }
 
-func FuzzWords(f *testing.F) { sourcetest.Fuzz(f, Formats[2], "3 failed_to_pick_backend") }
+func FuzzWords(f *testing.F) { sourcetest.Fuzz(f, Formats[3], "3 failed_to_pick_backend") }
+
+func FuzzResource(f *testing.F) {
+	sourcetest.Fuzz(f, resource, "kind: compute#backendService\nname: a\ntimeoutSec: 30\n")
+}
 
 func TestSplitProxyStatus(t *testing.T) {
 	f := func(in, wantErr, wantDetails string) {
