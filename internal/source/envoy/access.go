@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"bytes"
+	"strconv"
 	"time"
 
 	"culprit/internal/fact"
@@ -195,9 +196,10 @@ func isUUID(b []byte) bool {
 
 // accessReader reads access lines.
 type accessReader struct {
-	env  *source.Env
-	req  fact.Request
-	told bool
+	env   *source.Env
+	req   fact.Request
+	attrs map[string]string
+	told  bool
 }
 
 // Line implements [source.LineReader].
@@ -257,12 +259,22 @@ func (r *accessReader) state(x *line, out source.Sink) {
 	}
 	judge(q, known(x.flags), known(x.details), known(x.transport))
 	r.tries(x, q)
+	if n := source.Int(x.attempts); n.Known && n.N > 1 && n.N < maxAttempts {
+		if r.attrs == nil {
+			r.attrs = map[string]string{}
+		}
+		r.attrs[fact.AttrRetries] = strconv.FormatInt(n.N-1, 10)
+		q.Attrs = r.attrs
+	}
 	if !r.told && len(x.stamp) > 0 {
 		r.told = true
 		stateDefaults(x.istio, out)
 	}
 	out.State(q)
 }
+
+// maxAttempts is more than any retry policy allows.
+const maxAttempts = 1000
 
 // tries states the member asked. Where the line has no details, a member's
 // time together with no flag shows that it answered.

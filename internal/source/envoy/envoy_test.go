@@ -17,7 +17,9 @@ func TestFormats(t *testing.T) { sourcetest.Run(t, Formats) }
 func FuzzAccess(f *testing.F) {
 	sourcetest.Fuzz(f, Formats[0], `"GET / HTTP/1.1" 503 UC upstream_reset_before_response_started{connection termination,x} - "-" 0 1 2 -`)
 }
-func FuzzJSON(f *testing.F)  { sourcetest.Fuzz(f, Formats[1], `{"response_flags":"UF","response_code":503}`) }
+func FuzzJSON(f *testing.F) {
+	sourcetest.Fuzz(f, Formats[1], `{"response_flags":"UF","response_code":503}`)
+}
 func FuzzLog(f *testing.F)   { sourcetest.Fuzz(f, Formats[2], "[2026-03-09 12:00:00.1][1][info] x") }
 func FuzzReply(f *testing.F) { sourcetest.Fuzz(f, Formats[3], connectText+". reset reason: overflow") }
 

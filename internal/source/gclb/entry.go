@@ -33,7 +33,7 @@ func sniffEntry(l *source.Line) source.Confidence {
 		return source.Sure
 	case source.Has(t, `"jsonPayload"`), source.Has(t, `"textPayload"`), source.Has(t, `"protoPayload"`):
 		return source.Sure
-	case source.Has(t, `"statusDetails"`), source.Has(t, `"proxyStatus"`):
+	case source.Has(t, `"statusDetails"`), source.Has(t, `"proxyStatus"`), source.Has(t, `"jsonpayload_type_loadbalancerlogentry"`):
 		return source.Likely
 	case source.Has(t, `"httpRequest"`) && source.Has(t, `"requestUrl"`):
 		return source.Likely

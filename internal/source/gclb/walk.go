@@ -76,7 +76,7 @@ func (w *walker) top(key []byte, e *entry) bool {
 	case "httpRequest":
 		e.hasHTTP = true
 		return w.object(e, (*walker).http)
-	case "jsonPayload":
+	case "jsonPayload", "jsonpayload_type_loadbalancerlogentry": // the latter in BigQuery's rows
 		return w.object(e, (*walker).payload)
 	case "resource":
 		return w.object(e, (*walker).resource)
@@ -132,10 +132,10 @@ func (w *walker) http(key []byte, e *entry) bool {
 
 func (w *walker) payload(key []byte, e *entry) bool {
 	switch string(key) {
-	case "statusDetails":
+	case "statusDetails", "statusdetails":
 		e.lb = true
 		return w.text(&e.details)
-	case "proxyStatus":
+	case "proxyStatus", "proxystatus":
 		e.lb = true
 		return w.text(&e.proxy)
 	case "@type":
