@@ -91,6 +91,9 @@ func (j *Judge) Try(w *failure.World) []*Verdict {
 	var out []*Verdict
 	for _, e := range w.Episodes(j.trouble) {
 		for _, v := range j.episode(e, 0) {
+			if v.Cause == nil && len(e.Failures) == 0 {
+				continue // a trouble that no cause makes anything of, and no request failed
+			}
 			out = merge(out, v)
 		}
 	}

@@ -38,7 +38,7 @@ var Cause = cause.Cause{
 		fact.ResetBeforeReply, fact.ClosedBeforeReply, fact.CutMidReply, fact.Refused, fact.NoBackend, fact.ConnectTimedOut,
 		fact.ReplyTimedOut, fact.BadReply, fact.MechanismUnknown,
 	},
-	Troubles: []fact.EventKind{fact.Crashed, fact.HeapExhausted, fact.RestartBackoff},
+	Troubles: []fact.EventKind{fact.Crashed, fact.HeapExhausted, fact.RestartBackoff, fact.WorkerExited, fact.ProcessStopping},
 	Over:     []string{"slow-start", "cron-contention", "keepalive-race"},
 	Prior:    -4,
 	PriorWhy: "crashes are the second most common explanation of closed connections, after the keep-alive race; a fifth of all is never explained",
@@ -61,6 +61,40 @@ func window(e *failure.Episode) time.Duration {
 		return skew
 	}
 	return restart
+}
+
+// gone judges requests that were cut while others, in the same seconds, were
+// refused by the same address: the process went away between them. Without any
+// word of it, it may have crashed, been killed or been restarted.
+func gone(e *failure.Episode) cause.Opinion {
+	var o cause.Opinion
+	if e.Mechanism != fact.ClosedBeforeReply && e.Mechanism != fact.ResetBeforeReply && e.Mechanism != fact.CutMidReply {
+		return o
+	}
+	var cut, refused []*failure.Failure
+	for _, f := range e.Failures {
+		for _, g := range e.World.Failures {
+			if g.Mechanism == fact.Refused && g.Gateway.Tech == f.Gateway.Tech && (g.Backend.Address == f.Backend.Address || f.Backend.Address == "") &&
+				(g.Time.IsZero() || f.Time.IsZero() || g.Time.Sub(f.Time).Abs() <= skew+f.Res+g.Res) {
+				cut, refused = append(cut, f), append(refused, g)
+				break
+			}
+		}
+	}
+	if len(cut) == 0 {
+		return o
+	}
+	o.Claims = cut
+	o.Blame = cut[0].Backend
+	o.Signals = append(o.Signals, cause.For(6, "a listening server that goes away in the middle of a request has died or been stopped", fmt.Sprintf("%s cut, and in the same seconds connections were refused", cause.Count(len(cut), "request")), append(cause.Cite(cut[:1]), cause.Cite(refused[:1])...)...))
+	x := &fact.Event{Kind: fact.Crashed, Header: fact.Header{Party: cut[0].Backend}}
+	o.Fix = fix(x)
+	o.Fix.Summary = "Find out why the server went away at that moment: its own last lines, and its supervisor's."
+	o.Next = []cause.Next{{
+		Evidence: "the server's own log and its supervisor's", Command: "kubectl describe pod POD; kubectl logs POD --previous; journalctl -u UNIT -o short-iso; docker events --since 1h",
+		WouldTell: "whether it crashed, was killed, or was restarted by a deployment",
+	}}
+	return o
 }
 
 // class is one kind of witness of a crash, the plainest first.
@@ -94,7 +128,7 @@ func explain(e *failure.Episode) cause.Opinion {
 		break
 	}
 	if len(o.Signals) == 0 {
-		return o
+		return gone(e)
 	}
 	if n, most := cause.Burst(e.Failures); n >= 3 && most*2 >= n && e.Mechanism != fact.Refused && e.Mechanism != fact.NoBackend {
 		o.Signals = append(o.Signals, cause.For(3, "a process that dies takes all its requests with it at once", fmt.Sprintf("%d of %d failures lie within one second", most, n), cause.Cite(e.Failures)...))

@@ -32,6 +32,7 @@ var Cause = cause.Cause{
 	},
 	Kind:       cause.Shallow,
 	Mechanisms: []fact.Mechanism{fact.NoBackend, fact.MechanismUnknown},
+	Troubles:   []fact.EventKind{fact.NoBackendLeft, fact.BackendDown},
 	Prior:      9,
 	PriorWhy:   "it only repeats what the gateway says; the reading of it is right in nine of ten",
 	Explain:    explain,
@@ -39,7 +40,7 @@ var Cause = cause.Cause{
 
 func explain(e *failure.Episode) cause.Opinion {
 	if len(e.Failures) == 0 {
-		return cause.Opinion{}
+		return trouble(e)
 	}
 	var claims []*failure.Failure
 	if e.Mechanism != fact.NoBackend {
@@ -75,6 +76,45 @@ func explain(e *failure.Episode) cause.Opinion {
 	o.Fix.Steps = steps(e.Gateway.Tech)
 	o.Next = next(e.Gateway.Tech)
 	return o
+}
+
+// trouble judges a gateway's own word where no failed request is told of.
+func trouble(e *failure.Episode) cause.Opinion {
+	var o cause.Opinion
+	var none, down []*fact.Event
+	for _, x := range e.Troubles {
+		switch x.Kind {
+		case fact.NoBackendLeft:
+			none = append(none, x)
+		case fact.BackendDown:
+			down = append(down, x)
+		}
+	}
+	switch {
+	case len(none) > 0:
+		o.Signals = append(o.Signals, cause.For(0, "the gateway's own word", nameOf(none[0])+" had no member left", cause.Events(none)...))
+		o.Blame = none[0].Party
+	case len(down) > 0:
+		// Others may still have served.
+		o.Signals = append(o.Signals, cause.Against(6, "one member less fails no request while others serve", downSays(down[0]), cause.Events(down)...))
+		o.Blame = down[0].Party
+	default:
+		return o
+	}
+	tech := ""
+	if techs := e.World.Techs(fact.RoleGateway); len(techs) == 1 {
+		tech = techs[0]
+	}
+	o.Fix = cause.Fix{Summary: "Find out why its members were out: what the health check got, and whether they ran at all.", Steps: steps(tech)}
+	o.Next = next(tech)
+	return o
+}
+
+func nameOf(x *fact.Event) string {
+	if x.Party.Name != "" {
+		return x.Party.Name
+	}
+	return "the group"
 }
 
 // near is how close in time another request must lie whose record tells more.

@@ -41,7 +41,7 @@ var Cause = cause.Cause{
 		fact.ResetBeforeReply, fact.ClosedBeforeReply, fact.CutMidReply, fact.Refused, fact.NoBackend, fact.Unreachable,
 		fact.ConnectTimedOut, fact.ReplyTimedOut, fact.MechanismUnknown,
 	},
-	Troubles: []fact.EventKind{fact.OOMKilled},
+	Troubles: []fact.EventKind{fact.OOMKilled, fact.WorkerExited},
 	Over:     []string{"crash", "dead-not-restarted", "slow-start", "cron-contention", "keepalive-race", "readiness-probe-overload", "stale-upstream-ip"},
 	Prior:    -5,
 	PriorWhy: "about one in twenty failed requests of these kinds goes back to an OOM kill, one in five is never explained",
@@ -151,9 +151,6 @@ func unexplained(e *failure.Episode, a *cause.Asked) cause.Opinion {
 		}
 	}
 	var o cause.Opinion
-	if len(e.Failures) == 0 {
-		return o
-	}
 	s, claims, ok := cause.NearEvents(e, kills, window(e), after, func(_ int, x *fact.Event) string {
 		return fmt.Sprintf("%s was killed by SIGKILL, and nothing in the evidence says by whom", victimName(x))
 	})

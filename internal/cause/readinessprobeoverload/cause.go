@@ -36,6 +36,7 @@ var Cause = cause.Cause{
 		"https://docs.haproxy.org/2.8/configuration.html#5.2-check",
 	},
 	Mechanisms: []fact.Mechanism{fact.NoBackend, fact.Refused, fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.CutMidReply, fact.ConnectTimedOut, fact.ReplyTimedOut, fact.MechanismUnknown},
+	Troubles:   []fact.EventKind{fact.ProbeFailed},
 	Over:       []string{"crash", "cron-contention"},
 	Prior:      -6,
 	PriorWhy:   "four of about a hundred and fifty collected incidents",
@@ -49,16 +50,24 @@ const (
 	after  = 15 * time.Second
 	// short is a probe time-out that load alone exceeds.
 	short = 2 * time.Second
+	// flaky is from how many late probes on it is worth a word where no failed
+	// request is told of.
+	flaky = 3
 )
+
+func times(xs []*fact.Event) int {
+	n := 0
+	for _, x := range xs {
+		n += x.N()
+	}
+	return n
+}
 
 func explain(e *failure.Episode) cause.Opinion {
 	var o cause.Opinion
-	if len(e.Failures) == 0 {
-		return o
-	}
 	a := cause.Ask(e)
 	late, other := probes(e, a)
-	if len(late) == 0 {
+	if len(late) == 0 || len(e.Failures) == 0 && times(late) < flaky {
 		return o
 	}
 	near := after
@@ -73,6 +82,9 @@ func explain(e *failure.Episode) cause.Opinion {
 	s, claims, ok := cause.NearEvents(e, late, before, near, says)
 	circumstance := cause.For(8, "a gateway without members had them taken out by their probes, and these failed by time", says(0, late[0]), cause.Events(late)...).In("probe")
 	if ok {
+		if len(e.Failures) == 0 {
+			s.Weight, s.Proof = min(s.Weight, 12), false // a late probe is not yet a failed request
+		}
 		o.Signals = append(o.Signals, s.In("probe"))
 		o.Claims = claims
 	}

@@ -34,6 +34,7 @@ var Cause = cause.Cause{
 		"https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html#Type=",
 	},
 	Mechanisms: []fact.Mechanism{fact.Refused, fact.NoBackend, fact.ConnectTimedOut, fact.ReplyTimedOut, fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.MechanismUnknown},
+	Troubles:   []fact.EventKind{fact.ProbeFailed},
 	Over:       []string{"dead-not-restarted", "readiness-probe-overload", "stale-upstream-ip"},
 	Prior:      -7,
 	PriorWhy:   "two of about a hundred and fifty collected incidents; most restarts are quick",
@@ -49,9 +50,6 @@ const (
 
 func explain(e *failure.Episode) cause.Opinion {
 	var o cause.Opinion
-	if len(e.Failures) == 0 {
-		return o
-	}
 	a := cause.Ask(e)
 	starts, own := a.Kindred(e.World.Of(fact.ProcessStarted, fact.EndpointAdded))
 	begun, ready := sides(starts)
@@ -60,7 +58,7 @@ func explain(e *failure.Episode) cause.Opinion {
 		s, claims, ok = r, c, true
 	}
 	killed := impatient(e, a)
-	if ok && refusedMechanism(e) {
+	if ok && refusedMechanism(e) && len(e.Failures) > 0 {
 		s.Weight = min(s.Weight, 18) // a start has a reason, which may be the deeper cause
 		o.Signals = append(o.Signals, s)
 		o.Claims = claims
@@ -89,7 +87,7 @@ func explain(e *failure.Episode) cause.Opinion {
 		o.Signals = append(o.Signals, cause.For(5, "without one, traffic comes as soon as the process exists", "no readiness probe", r))
 	}
 	o.Blame.PID = 0
-	if o.Blame.Address == "" {
+	if o.Blame.Address == "" && len(e.Failures) > 0 {
 		o.Blame.Address = e.Failures[0].Backend.Address
 	}
 	o.Fix = fix(e, o.Blame, len(killed) > 0)
