@@ -36,7 +36,7 @@ var Cause = cause.Cause{
 		"https://nodejs.org/api/http.html#serverkeepalivetimeout",
 		"https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
 	},
-	Mechanisms: []fact.Mechanism{fact.ResetBeforeReply, fact.ClosedBeforeReply},
+	Mechanisms: []fact.Mechanism{fact.ResetBeforeReply, fact.ClosedBeforeReply, fact.MechanismUnknown},
 	Over:       []string{},
 	Prior:      -1,
 	PriorWhy:   "of closed connections without any other witness, about four in nine were this race (24 of 153 collected incidents, over-sampled; the others are crashes, kills and recycles)",
@@ -66,7 +66,7 @@ func explain(e *failure.Episode) cause.Opinion {
 			o.Signals = append(o.Signals, s)
 		}
 	}
-	if len(e.Failures) == 0 {
+	if len(e.Failures) == 0 || e.Mechanism == fact.MechanismUnknown && e.Gateway.Tech != "alb" {
 		return o
 	}
 	claims := claim(e)
@@ -76,6 +76,13 @@ func explain(e *failure.Episode) cause.Opinion {
 	if len(claims) < len(e.Failures) {
 		o.Claims = claims
 		e = e.With(claims)
+	}
+	if e.Mechanism == fact.MechanismUnknown {
+		// The AWS balancer writes -1 for all its times both where a target
+		// closed the connection that it used again and where none was made.
+		if !mute(claims) {
+			return cause.Opinion{}
+		}
 	}
 	base := cause.For(2, "a connection that ends without any answer fits", closedSays(e), e.Failures[0].Facts()...)
 	o.Signals = append(o.Signals, base)
@@ -95,7 +102,20 @@ func explain(e *failure.Episode) cause.Opinion {
 	return o
 }
 
+// mute: a 502 of the balancer's own, without a word on why.
+func mute(fs []*failure.Failure) bool {
+	for _, f := range fs {
+		if !f.Status.Is(502) || f.Relayed || f.Phase != "" {
+			return false
+		}
+	}
+	return true
+}
+
 func closedSays(e *failure.Episode) string {
+	if e.Mechanism == fact.MechanismUnknown {
+		return fmt.Sprintf("the balancer answered %s itself: the connection to the target ended, or was not made", cause.Count(e.N(), "request"))
+	}
 	how := "closed"
 	if e.Mechanism == fact.ResetBeforeReply {
 		how = "reset"
