@@ -20,7 +20,10 @@ func (r *reader) other(v *fastjson.Value, e *entry, l *source.Line, out source.S
 	case payload != nil && payload.Exists("healthCheckProbeResult"):
 		r.health(h, v, payload.Get("healthCheckProbeResult"), out)
 	case payload != nil && payload.Exists("involvedObject"):
-		r.clusterEvent(h, payload, out)
+		// A Kubernetes event, exported whole: its own reader knows the reasons.
+		c := *l
+		c.Text, c.Time, c.Res = payload.MarshalTo(nil), h.Time, h.Res
+		out.Inner(&c)
 	case v.Exists("protoPayload", "methodName"):
 		r.audit(h, v, out)
 	default:
