@@ -128,7 +128,7 @@ func (j *Judge) episode(e *failure.Episode, depth int) []*Verdict {
 	ops := j.opinions(e)
 	if depth < splitDepth {
 		for _, o := range ops {
-			if o.Claims == nil || len(o.Claims) == 0 || len(o.Claims) == len(e.Failures) || o.score < splitScore {
+			if len(o.Claims) == 0 || len(o.Claims) == len(e.Failures) || o.score < splitScore {
 				continue
 			}
 			in, rest := split(e.Failures, o.Claims)

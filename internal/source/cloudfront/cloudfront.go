@@ -46,7 +46,7 @@ var standard = []string{
 // entry is the fields of one line; they point into it.
 type entry struct {
 	date, time, bytes, received, client, port, method, host, edge, path, query, status, agent, id, proto []byte
-	taken, firstByte, originFirst, result, response, detailed, viewer                                    []byte
+	taken, firstByte, originFirst, result, response, detailed                                            []byte
 }
 
 // set puts a named field into its place.

@@ -61,8 +61,6 @@ var keys = struct {
 type jsonReader struct {
 	access accessReader
 	parser fastjson.Parser
-	number [24]byte
-	attrs  map[string]string
 }
 
 // Line implements [source.LineReader].

@@ -133,9 +133,9 @@ func digitsAt(s string) string {
 // probeLine is what describe prints of a probe: "http-get http://:8080/healthz
 // delay=0s timeout=1s period=10s #success=1 #failure=3".
 type probeLine struct {
-	what                             string // as the Knob's Text: "http /healthz"
-	timeout, period, delay, deadline fact.Dur
-	failures                         fact.Int
+	what                   string // as the Knob's Text: "http /healthz"
+	timeout, period, delay fact.Dur
+	failures               fact.Int
 }
 
 func readProbeLine(s string) (p probeLine, ok bool) {

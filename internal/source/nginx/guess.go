@@ -88,7 +88,7 @@ func port(b []byte) bool {
 		return false
 	}
 	h := b[:i]
-	return h[0] == '[' && h[len(h)-1] == ']' || bytes.IndexByte(h, ':') < 0 && bytes.IndexAny(h, "/\"=") < 0
+	return h[0] == '[' && h[len(h)-1] == ']' || bytes.IndexByte(h, ':') < 0 && !bytes.ContainsAny(h, "/\"=")
 }
 
 func cacheWord(b []byte) bool {

@@ -70,7 +70,7 @@ func tokenize(env *source.Env, b []byte, more []string) []token {
 				label, p = string(word), next
 				continue
 			}
-			if colon && len(word) > 1 && word[0] > '9' && bytes.IndexAny(word, ":/") < 0 {
+			if colon && len(word) > 1 && word[0] > '9' && !bytes.ContainsAny(word, ":/") {
 				label, p = "unknown", next
 				continue
 			}

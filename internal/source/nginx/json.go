@@ -13,8 +13,6 @@ type jsonKeys struct {
 	kind [maxFields]kind
 	n    int
 	more []string
-	// ours counts keys that are nginx's own names of variables.
-	ours int
 }
 
 // lookup returns the kind of the key at place i, prefix.key if it stands in an

@@ -3,6 +3,7 @@ package nginx
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"strings"
 )
 
@@ -320,22 +321,20 @@ func (f *field) width(b []byte) int {
 	case untilQuote:
 		return quote(b)
 	case untilBlank:
-		for i := range b {
-			if b[i] == ' ' {
-				return i
-			}
-		}
-		return -1
+		return index(b, ' ')
 	case untilList:
 		return listEnd(b)
 	case untilShort:
-		c := f.lit[0]
-		for i := range b {
-			if b[i] == c && f.follows(b[i:]) {
-				return i
+		for from := 0; ; {
+			i := index(b[from:], f.lit[0])
+			if i < 0 {
+				return -1
 			}
+			if from += i; f.follows(b[from:]) {
+				return from
+			}
+			from++
 		}
-		return -1
 	case untilEnd:
 		return len(bytes.TrimRight(b, "\r"))
 	case untilWord:
@@ -389,11 +388,33 @@ func quote(b []byte) int {
 	}
 }
 
+// Words of eight bytes in which index looks for a byte.
+const (
+	lowBits  = 0x0101010101010101
+	highBits = 0x8080808080808080
+)
+
+// index is [bytes.IndexByte] for values of a few bytes: it looks at eight at a
+// time before a call is worth it.
+func index(b []byte, c byte) int {
+	i := 0
+	for ; i < 32 && i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:]) ^ lowBits*uint64(c)
+		if z := (x - lowBits) &^ x & highBits; z != 0 {
+			return i + bits.TrailingZeros64(z)>>3
+		}
+	}
+	if j := bytes.IndexByte(b[i:], c); j >= 0 {
+		return i + j
+	}
+	return -1
+}
+
 // listEnd is where a list of values of several tries ends: at a blank that
 // neither follows a comma nor stands beside a lone colon.
 func listEnd(b []byte) int {
 	for from := 0; ; {
-		i := bytes.IndexByte(b[from:], ' ')
+		i := index(b[from:], ' ')
 		if i < 0 {
 			return -1
 		}
