@@ -423,7 +423,7 @@ func (f *feeder) scan(r *bufio.Reader, o *opened, out *sink) {
 		if len(text) == 0 && m.cur == nil {
 			continue
 		}
-		l.Text, l.N = text, rep.Lines
+		l = Line{Text: text, Path: o.in.Path, N: rep.Lines} // nothing of the line before
 		m.line(&l)
 		out.offset += int64(len(text)) + 1
 	}
