@@ -8,6 +8,7 @@ import (
 	"culprit/internal/source"
 	"culprit/internal/source/alb"
 	"culprit/internal/source/apache"
+	"culprit/internal/source/applog"
 	"culprit/internal/source/azure"
 	"culprit/internal/source/caddy"
 	"culprit/internal/source/cloudflare"
@@ -66,6 +67,7 @@ func Formats() []source.Format {
 		varnish.Formats,
 		python.Formats,
 		jvm.Formats,
+		applog.Formats,
 	)
 }
 
