@@ -18,7 +18,7 @@ import (
 const tech = "applog"
 
 // Formats is what this package reads.
-var Formats = []source.Format{dnsLog, proxyLog, client, jsonLog, textLog}
+var Formats = []source.Format{dnsLog, proxyLog, client, actix, jsonLog, textLog}
 
 // maxDetail bounds an event's text, in bytes.
 const maxDetail = 300

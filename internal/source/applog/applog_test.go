@@ -13,6 +13,7 @@ func FuzzJSON(f *testing.F)  { sourcetest.Fuzz(f, jsonLog) }
 func FuzzText(f *testing.F)  { sourcetest.Fuzz(f, textLog) }
 func FuzzProxy(f *testing.F) { sourcetest.Fuzz(f, proxyLog) }
 func FuzzDNS(f *testing.F)   { sourcetest.Fuzz(f, dnsLog) }
+func FuzzActix(f *testing.F) { sourcetest.Fuzz(f, actix) }
 func FuzzCurl(f *testing.F)  { sourcetest.Fuzz(f, client) }
 
 func BenchmarkJSON(b *testing.B) {

@@ -164,6 +164,18 @@ func unmistakable(b []byte) bool {
 	return false
 }
 
+// server reports whether a message shows that a server of Node's is what the
+// log is about: not its last line, which brings its version, nor a proxy's, for
+// whom another is the server.
+func server(b []byte) bool {
+	for _, w := range [...]string{"Node.js v", "Failed to proxy", "[HPM]", "[vite]"} {
+		if source.Has(b, w) {
+			return false
+		}
+	}
+	return unmistakable(b)
+}
+
 // frame reports whether b is a line of a V8 stack trace: "at f (file.js:1:2)".
 func frame(b []byte) bool {
 	if !source.HasPrefix(b, "at ") {
@@ -234,7 +246,7 @@ func (r *reader) Line(l *source.Line, out source.Sink) source.Took {
 	}
 	if do, ok := rules.Match(msg, &s.h); ok {
 		r.flush()
-		if unmistakable(msg) && !source.Has(msg, "Node.js v") {
+		if server(msg) {
 			r.sure(l, out)
 		}
 		do(&s)
