@@ -4,6 +4,7 @@ package cpustarvation
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"culprit/internal/cause"
@@ -89,11 +90,12 @@ func explain(e *failure.Episode) cause.Opinion {
 	if d, _, dead := cause.NearEvents(e, deaths, around, around, func(int, *fact.Event) string { return "a process ended at that time" }); dead {
 		o.Signals = append(o.Signals, cause.Signal{Says: d.Says, Weight: -12, Why: "requests end together when their process dies", Facts: d.Facts})
 	} else if !ok && held == nil {
-		// The shape alone: only where somebody would have told of a death.
-		if !e.World.Covered(fact.RoleBackend, e.Failures[0].Time) {
+		// The shape alone: only where something shows that the process lived on.
+		alive := lived(e)
+		if len(alive) == 0 {
 			return cause.Opinion{}
 		}
-		o.Signals = append(o.Signals, cause.For(4, "a process that died would have told", "the server's own log covers the time and tells of no end"))
+		o.Signals = append(o.Signals, alive...)
 	}
 	var x *fact.Event
 	if ok {
@@ -104,6 +106,9 @@ func explain(e *failure.Episode) cause.Opinion {
 		o.Blame = e.Failures[0].Backend
 	}
 	o.Blame.PID = 0
+	if o.Blame.Role == "" {
+		o.Blame.Role = fact.RoleBackend
+	}
 	o.Fix = fix(e, o.Blame, held != nil)
 	o.Next = []cause.Next{{
 		Evidence: "throttling and the event loop's delay", Command: "cat /sys/fs/cgroup/cpu.stat   # nr_throttled against nr_periods; Node: --trace-sync-io, perf_hooks.monitorEventLoopDelay(); py-spy dump --pid PID",
@@ -112,11 +117,45 @@ func explain(e *failure.Episode) cause.Opinion {
 	return o
 }
 
+// lived are signs that the process went on after a burst of failures.
+func lived(e *failure.Episode) []cause.Signal {
+	var out []cause.Signal
+	if e.World.Covered(fact.RoleBackend, e.Failures[0].Time) {
+		out = append(out, cause.For(4, "a process that died would have told", "the server's own log covers the time and tells of no end"))
+	}
+	refused := slices.ContainsFunc(e.World.Failures, func(f *failure.Failure) bool {
+		return f.Mechanism == fact.Refused || f.Mechanism == fact.NoBackend
+	})
+	if !refused && e.World.Total > 2*e.N() {
+		out = append(out, cause.For(3, "a process that died is away for a while, and connections are refused", "no connection was refused around the bursts"))
+	}
+	var least, most time.Duration
+	timed, long := 0, 0
+	for _, f := range e.Failures {
+		d, ok := f.Took()
+		if !ok {
+			continue
+		}
+		if timed == 0 || d < least {
+			least = d
+		}
+		most = max(most, d)
+		timed++
+		if d >= time.Second {
+			long++
+		}
+	}
+	if len(out) > 0 && timed > 0 && long*10 >= timed*7 && most-least >= time.Second {
+		out = append(out, cause.For(4, "what is worked on one after the other ends one by one", fmt.Sprintf("they had waited for different times, up to %s, and ended together", cause.Span(most)), cause.Cite(e.Failures)...))
+	}
+	return out
+}
+
 // busy leaves out tasks that wait for a disk.
 func busy(w *failure.World) []*fact.Event {
 	var out []*fact.Event
 	for _, x := range w.Of(fact.CPUBusy, fact.CPUThrottled) {
-		if x.Reason != "hung task" && x.Reason != "hung-task" {
+		if x.Reason != "hung task" && x.Reason != "hung-task" && x.Reason != "temperature" {
 			out = append(out, x)
 		}
 	}

@@ -68,13 +68,20 @@ func window(e *failure.Episode) time.Duration {
 // word of it, it may have crashed, been killed or been restarted.
 func gone(e *failure.Episode) cause.Opinion {
 	var o cause.Opinion
-	if e.Mechanism != fact.ClosedBeforeReply && e.Mechanism != fact.ResetBeforeReply && e.Mechanism != fact.CutMidReply {
+	cutShort := func(m fact.Mechanism) bool {
+		return m == fact.ClosedBeforeReply || m == fact.ResetBeforeReply || m == fact.CutMidReply
+	}
+	if !cutShort(e.Mechanism) && e.Mechanism != fact.Refused {
 		return o
+	}
+	other := func(m fact.Mechanism) bool { return m == fact.Refused }
+	if e.Mechanism == fact.Refused {
+		other = cutShort
 	}
 	var cut, refused []*failure.Failure
 	for _, f := range e.Failures {
 		for _, g := range e.World.Failures {
-			if g.Mechanism == fact.Refused && g.Gateway.Tech == f.Gateway.Tech && (g.Backend.Address == f.Backend.Address || f.Backend.Address == "") &&
+			if other(g.Mechanism) && g.Gateway.Tech == f.Gateway.Tech && (g.Backend.Address == f.Backend.Address || f.Backend.Address == "" || g.Backend.Address == "") &&
 				(g.Time.IsZero() || f.Time.IsZero() || g.Time.Sub(f.Time).Abs() <= skew+f.Res+g.Res) {
 				cut, refused = append(cut, f), append(refused, g)
 				break
@@ -84,8 +91,11 @@ func gone(e *failure.Episode) cause.Opinion {
 	if len(cut) == 0 {
 		return o
 	}
-	o.Claims = cut
+	o.Claims = cause.Outage(e, cut)
 	o.Blame = cut[0].Backend
+	if e.Mechanism == fact.Refused {
+		cut, refused = refused, cut
+	}
 	o.Signals = append(o.Signals, cause.For(6, "a listening server that goes away in the middle of a request has died or been stopped", fmt.Sprintf("%s cut, and in the same seconds connections were refused", cause.Count(len(cut), "request")), append(cause.Cite(cut[:1]), cause.Cite(refused[:1])...)...))
 	x := &fact.Event{Kind: fact.Crashed, Header: fact.Header{Party: cut[0].Backend}}
 	o.Fix = fix(x)

@@ -35,6 +35,7 @@ var Cause = cause.Cause{
 		"https://docs.docker.com/engine/containers/start-containers-automatically/",
 	},
 	Mechanisms: []fact.Mechanism{fact.NoBackend, fact.Refused, fact.ConnectTimedOut, fact.ReplyTimedOut, fact.MechanismUnknown},
+	Troubles:   []fact.EventKind{fact.NotReady, fact.ProbeFailed},
 	Over:       []string{"crash", "stale-upstream-ip"},
 	Prior:      -7,
 	PriorWhy:   "told in several write-ups of outages, rarely with evidence; most things that die are restarted",
@@ -52,10 +53,16 @@ const (
 )
 
 func explain(e *failure.Episode) cause.Opinion {
-	if len(e.Failures) == 0 {
-		return cause.Opinion{}
-	}
 	a := cause.Ask(e)
+	if len(e.Failures) == 0 {
+		o := unnoticed(e, a)
+		for _, s := range o.Signals {
+			if s.Proof {
+				return o
+			}
+		}
+		return cause.Opinion{} // unready pods are common: without more it is none
+	}
 	if o := stayedDead(e, a); len(o.Signals) > 0 {
 		return o
 	}

@@ -74,6 +74,14 @@ func explain(e *failure.Episode) cause.Opinion {
 		}
 	}
 	o.Fix.Steps = steps(e.Gateway.Tech)
+	if e.Gateway.Tech == "apache" {
+		// Apache asks no member again for a minute after one failure: it is
+		// its own rule that makes a minute of a second.
+		o.Blame = e.Gateway
+		o.Blame.PID = 0
+		o.Fix.Summary = "Apache sets a member aside for 60 s after one failed connection: let it try again at once, and find out why the connection failed."
+		o.Fix.Patch = "ProxyPass / http://app:8080/ retry=0\n# a balancer: BalancerMember http://app:8080 retry=1"
+	}
 	o.Next = next(e.Gateway.Tech)
 	return o
 }

@@ -237,7 +237,7 @@ func blame(x *fact.Event) fact.Party {
 
 func fix(e *failure.Episode, x *fact.Event) cause.Fix {
 	f := cause.Fix{Summary: "Let the probe ask for something light, and give it time: a busy server must not be taken for a dead one."}
-	if e.Gateway.Tech == "haproxy" && x.Party.Tech == "haproxy" {
+	if e.Gateway.Tech == "haproxy" && x.Party.Tech != "kube" {
 		f.Patch = "backend app\n  option httpchk GET /healthz\n  timeout check 5s\n  default-server inter 3s fall 3 rise 1"
 		f.Steps = append(f.Steps, "let /healthz answer without the database and without a place in the pool that requests use")
 		return f

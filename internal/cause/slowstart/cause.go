@@ -87,6 +87,9 @@ func explain(e *failure.Episode) cause.Opinion {
 		o.Signals = append(o.Signals, cause.For(5, "without one, traffic comes as soon as the process exists", "no readiness probe", r))
 	}
 	o.Blame.PID = 0
+	if o.Blame.Role == "" {
+		o.Blame.Role = fact.RoleBackend
+	}
 	if o.Blame.Address == "" && len(e.Failures) > 0 {
 		o.Blame.Address = e.Failures[0].Backend.Address
 	}
