@@ -66,9 +66,6 @@ func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
 	if !ok {
 		return source.NotMine
 	}
-	q := &r.req
-	q.Reset()
-	q.Party = fact.Party{Role: fact.RoleGateway, Tech: tech}
 	var n line
 	if !n.read(rest) {
 		if handshake(rest) {
@@ -79,6 +76,9 @@ func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
 			return source.NotMine
 		}
 	}
+	q := &r.req
+	q.Reset()
+	q.Party = fact.Party{Role: fact.RoleGateway, Tech: tech}
 	r.state(&n, b[:at], start, l)
 	out.State(q)
 	return source.Mine
@@ -183,16 +183,9 @@ func zoneShift(end, logged time.Time) time.Duration {
 func (r *accessReader) state(n *line, before []byte, start time.Time, l *source.Line) {
 	q := &r.req
 	r.who(before)
-	took := n.timer[n.timers-1]
-	end := start
-	if took > 0 {
-		end = start.Add(time.Duration(took) * time.Millisecond)
-	}
-	if !l.Time.IsZero() {
-		end = end.Add(zoneShift(end, l.Time))
-	}
-	q.Time, q.Res = end, fact.Millis(1)
-	if took >= 0 {
+	n.tail()
+	q.Time, q.Res = n.end(start, l), fact.Millis(1)
+	if took := n.timer[n.timers-1]; took >= 0 {
 		q.Duration = fact.Millis(int64(took))
 	}
 	q.Status, q.Bytes = n.status, n.bytes
@@ -213,18 +206,10 @@ func (r *accessReader) state(n *line, before []byte, start time.Time, l *source.
 // all its tries.
 func (r *accessReader) attempt(n *line) {
 	q := &r.req
-	if len(n.server) == 0 || n.server[0] == '<' {
+	if !n.asked() {
 		return
 	}
-	a := fact.Attempt{Address: source.View(n.pair)}
-	if r.members != nil {
-		if addr, ok := r.members[a.Address]; ok {
-			a.Address = addr
-		}
-	}
-	if addr := addressIn(n.server); addr != nil {
-		a.Address = source.View(addr)
-	}
+	a := fact.Attempt{Address: r.address(n)}
 	connect, header, all := n.connect(), n.header(), n.timer[n.timers-1]
 	if connect >= 0 {
 		a.Connect = fact.Millis(int64(connect))
@@ -242,6 +227,21 @@ func (r *accessReader) attempt(n *line) {
 		}
 	}
 	q.Attempts = append(q.Attempts, a)
+}
+
+// address is that of the server: in its name, in the configuration, or else
+// its name with the backend's.
+func (r *accessReader) address(n *line) string {
+	if addr := addressIn(n.server); addr != nil {
+		return source.View(addr)
+	}
+	pair := source.View(n.pair)
+	if r.members != nil {
+		if addr, ok := r.members[pair]; ok {
+			return addr
+		}
+	}
+	return pair
 }
 
 // count states retries and the queue, which ordinary lines do not have.

@@ -18,6 +18,7 @@ const (
 func FuzzAccess(f *testing.F)     { sourcetest.Fuzz(f, access, ordinaryLine, syslogLine) }
 func FuzzProcessLog(f *testing.F) { sourcetest.Fuzz(f, processLog) }
 func FuzzDump(f *testing.F)       { sourcetest.Fuzz(f, errorDump) }
+func FuzzStatistics(f *testing.F) { sourcetest.Fuzz(f, statistics) }
 func FuzzConfig(f *testing.F)     { sourcetest.Fuzz(f, config) }
 
 func BenchmarkAccess(b *testing.B)       { sourcetest.Bench(b, access, ordinaryLine) }

@@ -3,6 +3,7 @@ package haproxy
 import (
 	"bytes"
 	"strconv"
+	"time"
 
 	"culprit/internal/fact"
 	"culprit/internal/source"
@@ -17,6 +18,7 @@ type line struct {
 	status, bytes   fact.Int
 	state           []byte // "SH--"
 	retries, queued int
+	rest            []byte    // what follows the queues: captures and request, read by tail
 	captures        [2][]byte // {request headers} {response headers}
 	extra           []byte    // a field that a format of the user's has before the request
 	request         []byte
@@ -121,7 +123,7 @@ func (n *line) times(b []byte) (rest []byte, ok bool) {
 		}
 		i++
 	}
-	if n.timers != 5 && n.timers != 3 || b[i] != ' ' {
+	if n.timers != 5 && n.timers != 3 || i >= len(b) || b[i] != ' ' {
 		return nil, false
 	}
 	return skipBlank(b[i+1:]), true
@@ -169,8 +171,24 @@ func (n *line) counts(b []byte) bool {
 			n.queued = small(w[:k]) + small(w[k+1:])
 		}
 	}
-	n.tail(b)
+	n.rest = b
 	return true
+}
+
+// asked reports whether a server was chosen: "<NOSRV>", "<STATS>" and their
+// like are none.
+func (n *line) asked() bool { return len(n.server) > 0 && n.server[0] != '<' }
+
+// end is when the request ended, moved into the zone that a logger's stamp
+// shows.
+func (n *line) end(start time.Time, l *source.Line) time.Time {
+	if took := n.timer[n.timers-1]; took > 0 {
+		start = start.Add(time.Duration(took) * time.Millisecond)
+	}
+	if !l.Time.IsZero() {
+		start = start.Add(zoneShift(start, l.Time))
+	}
+	return start
 }
 
 // word cuts b at the first blank, as [source.Field] does, but for words of a
@@ -184,8 +202,10 @@ func word(b []byte) (w, rest []byte) {
 	return b, nil
 }
 
-// tail reads captured headers and the request.
-func (n *line) tail(b []byte) {
+// tail reads captured headers and the request, once.
+func (n *line) tail() {
+	b := n.rest
+	n.rest = nil
 	for k := 0; len(b) > 0; {
 		switch b[0] {
 		case '{':
