@@ -168,13 +168,8 @@ func NearEvents(e *failure.Episode, events []*fact.Event, before, after time.Dur
 	n := e.World.Near(e.Failures, events, before, after)
 	switch {
 	case len(n.Hit) > 0:
-		// Of many failures some lie near an event by chance: no more is taken
-		// from those that do than their number is surprising.
-		w := failure.Decibans(len(n.Hit), len(n.Hit), n.Chance, NearLimit)
-		if n.Timed > len(n.Hit) {
-			w = min(w, FromP(failure.Binomial(len(n.Hit), n.Timed, min(max(n.Chance, 1e-4), 0.999))))
-		}
-		s = Signal{Weight: w, Why: nearWhy + percent(n.Chance), Proof: true}
+		w, chance := weighNear(e, events, n, before, after)
+		s = Signal{Weight: w, Why: nearWhy + percent(chance), Proof: true}
 		seen := map[*fact.Event]bool{}
 		for _, x := range n.By {
 			if !seen[x] {
