@@ -226,8 +226,8 @@ func (r *accessReader) tail(e *entry) {
 	times := 0
 	for len(b) > 0 {
 		var w []byte
-		var ok bool
-		if w, b, ok = source.Quoted(b); ok {
+		if _, rest, ok := source.Quoted(b); ok {
+			b = rest
 			continue
 		}
 		if w, b = source.Field(b); len(w) == 0 || w[0] == '"' {

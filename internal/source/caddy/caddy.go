@@ -69,7 +69,7 @@ type record struct {
 	duration            []byte
 	size, status        fact.Int
 	errID, errText      []byte
-	host, upstream      []byte
+	upstream            []byte
 	statusCode          fact.Int
 	exitCode            fact.Int
 }

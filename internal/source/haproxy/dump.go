@@ -57,7 +57,6 @@ type dumpReader struct {
 	req    *fact.Request // the dump being read; nil between dumps
 	asked  bool          // it is of a request, which is the client's affair
 	at     source.Line   // its title
-	text   []byte
 	lines  int
 	// counted: the line that counts the dumps stood before; a blank one follows
 	counted bool
