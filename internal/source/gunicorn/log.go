@@ -104,6 +104,8 @@ func sniff(l *source.Line) source.Confidence {
 		return source.Likely
 	case level != "":
 		return source.Possible
+	case named(l.Path) && source.Has(msg, "] \"") && source.Has(msg, " HTTP/"):
+		return source.Possible // an access log of its own: any server's format, but the file bears the name
 	}
 	return source.No
 }
@@ -158,7 +160,7 @@ func (r *reader) Line(l *source.Line, out source.Sink) source.Took {
 		do(&s)
 		return source.Mine
 	}
-	if r.mine && r.access(&s) {
+	if (r.mine || named(l.Path)) && r.access(&s) {
 		return source.Mine
 	}
 	if level != "" && !at.IsZero() && pid > 0 {

@@ -11,11 +11,21 @@ import (
 // heading recognises the first line of a table.
 func (s *state) heading(b []byte) bool {
 	f := strings.Fields(string(b))
+	switch string(b) {
+	case "Ip:", "Icmp:", "IcmpMsg:", "Tcp:", "Udp:", "UdpLite:", "TcpExt:", "IpExt:", "MPTcpExt:": // netstat -s
+		s.r.table, s.r.sure = "counters", source.Possible
+		return true
+	case "#kernel": // nstat
+		s.r.table, s.r.sure = "counters", source.Likely
+		return true
+	}
 	if len(f) < 4 {
 		return false
 	}
 	table := ""
 	switch {
+	case f[0] == "Transport" && f[1] == "Total", f[0] == "Limit" && f[1] == "Soft": // ss -s, /proc/PID/limits
+		table = "counters"
 	case f[0] == "Filesystem" && source.Has(b, "Mounted on"):
 		if table = "df"; source.Has(b, "IUse%") {
 			table = "df-i"

@@ -41,6 +41,7 @@ type toolReader struct {
 	count   int64  // nf_conntrack_count
 	most    int64  // nf_conntrack_max
 	sure    source.Confidence
+	limits  bool // the rows of `ulimit -a` are being read
 }
 
 func (r *toolReader) Line(l *source.Line, out source.Sink) source.Took {
@@ -73,11 +74,22 @@ func (r *toolReader) read(l *source.Line, b []byte, out source.Sink) bool {
 	var h source.Holes
 	do, ok := toolRules.Match(b, &h)
 	if !ok {
-		return false
+		return r.table == "counters" && counted(b) || ulimitRow(b) && r.limits
 	}
+	r.limits = r.limits || source.HasPrefix(b, "open files")
 	s.h = h
 	r.sure = source.Fragment
 	return do(&s)
+}
+
+// counted reports whether b may be a row of counters: it holds a number.
+func counted(b []byte) bool { return bytes.ContainsAny(b, "0123456789") && len(b) < 120 }
+
+// ulimitRow reports whether b is a row of `ulimit -a`: "core file size (blocks,
+// -c) 0".
+func ulimitRow(b []byte) bool {
+	i := bytes.IndexByte(b, '(')
+	return i > 0 && source.Has(b[i:], "-") && source.Has(b[i:], ") ")
 }
 
 // state is one line that a tool printed.

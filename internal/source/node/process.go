@@ -50,6 +50,8 @@ var rules = source.NewRules(
 	source.Rule[act]{Words: "^[%d:0x%s ms: %s", Do: (*said).collection},
 	source.Rule[act]{Words: "^<--- ", Do: quiet},
 	source.Rule[act]{Words: "^==== JS stack trace ==", Do: quiet},
+	source.Rule[act]{Words: "^----- Native stack trace -----", Do: quiet},
+	source.Rule[act]{Words: "^----- JavaScript stack trace -----", Do: quiet},
 	source.Rule[act]{Words: "^FATAL ERROR: %s", Do: is(fact.Crashed, "abort")},
 	source.Rule[act]{Words: "^Aborted (core dumped)", Do: func(s *said) { s.exited(nil, nil, nil, []byte("SIGABRT")) }},
 
@@ -73,10 +75,10 @@ var rules = source.NewRules(
 	source.Rule[act]{Words: "triggerUncaughtException(", Do: (*said).uncaught},
 	source.Rule[act]{Words: "UnhandledPromiseRejectionWarning: Unhandled promise rejection", Do: quiet},
 	source.Rule[act]{Words: "UnhandledPromiseRejectionWarning: %s", Do: (*said).rejection},
-	source.Rule[act]{Words: "[UnhandledPromiseRejection: %s", Do: is(fact.Crashed, "unhandled rejection")},
+	source.Rule[act]{Words: "UnhandledPromiseRejection: %s", Do: (*said).rejected},
 	source.Rule[act]{Words: "[DEP0018] DeprecationWarning", Do: quiet},
 	source.Rule[act]{Words: "uncaughtException: %s", Do: is(fact.Crashed, "uncaught")},
-	source.Rule[act]{Words: "code: 'ERR_UNHANDLED_REJECTION'", Do: is(fact.Crashed, "unhandled rejection")},
+	source.Rule[act]{Words: "code: 'ERR_UNHANDLED_REJECTION'", Do: (*said).rejected},
 
 	// Supervisors.
 	source.Rule[act]{Words: "App [%w] with id [%d] and pid [%d], exited with code [%d] via signal [%w]", Do: (*said).pm2Exited},
@@ -245,7 +247,9 @@ func (r *reader) Line(l *source.Line, out source.Sink) source.Took {
 		return r.viteReason(msg, out)
 	}
 	if do, ok := rules.Match(msg, &s.h); ok {
-		r.flush()
+		if !source.Has(msg, "ERR_UNHANDLED_REJECTION") {
+			r.flush()
+		}
 		if server(msg) {
 			r.sure(l, out)
 		}
@@ -440,6 +444,15 @@ func (s *said) rejection() {
 		s.out.State(s.event(fact.AppError, "unhandled rejection"))
 	}
 	s.r.trace = true
+}
+
+// rejected: since version 15 a rejected promise that nobody handles ends the
+// process. The message and its code come one after the other.
+func (s *said) rejected() {
+	if !s.r.trace {
+		s.out.State(s.event(fact.Crashed, "unhandled rejection"))
+	}
+	s.r.trace, s.r.fatal, s.r.last = true, false, ""
 }
 
 func named(kind fact.EventKind, reason string) act {

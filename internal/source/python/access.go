@@ -125,3 +125,49 @@ func address(b []byte) bool {
 	}
 	return dots > 1
 }
+
+// common reads a line of the common or combined format, which servers such as
+// gunicorn write among the tracebacks of their applications. Alone it could be
+// any server's.
+func (r *reader) common(b []byte, out source.Sink) bool {
+	client, rest := source.Field(b)
+	_, rest = source.Field(rest)
+	_, rest = source.Field(rest)
+	if len(rest) < 30 || rest[0] != '[' {
+		return false
+	}
+	t, rest, ok := source.CLFTime(rest[1:])
+	if !ok || !source.HasPrefix(rest, "] ") {
+		return false
+	}
+	line, rest, ok := source.Quoted(rest[2:])
+	if !ok {
+		return false
+	}
+	q := &r.q
+	*q = fact.Request{}
+	method, path, proto, _ := source.RequestLine(line)
+	status, rest := source.Field(rest)
+	size, rest := source.Field(rest)
+	if q.Status = source.Int(status); !q.Status.Known {
+		return false
+	}
+	_, rest, _ = source.Quoted(rest)
+	_, rest, _ = source.Quoted(rest)
+	switch n := source.Int(rest); {
+	case bytes.IndexByte(rest, '.') > 0:
+		q.Duration = source.Secs(rest)
+	case n.Known && n.N >= 1000 && n.N < 1e12: // microseconds: no answer is sooner, no seconds are as many
+		q.Duration = fact.Lasting(time.Duration(n.N) * time.Microsecond)
+	}
+	q.Time, q.Res, q.Party, q.Bytes = t, fact.Lasting(time.Second), backend(), source.Int(size)
+	if address(client) {
+		q.Client = source.View(client)
+	}
+	q.Method, q.Path, q.Proto, q.Writer = source.View(method), source.View(path), source.View(proto), fact.WriterSelf
+	if q.Status.N >= 500 {
+		q.Ended = fact.AppAnswered
+	}
+	out.State(q)
+	return true
+}

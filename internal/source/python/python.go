@@ -69,7 +69,9 @@ type reader struct {
 	line  source.Line
 	path  string // of the request in whose handling it happened
 	abort bool   // the worker was being killed
-	chain bool   // the next traceback is about the same trouble
+	seen  bool   // a traceback was read: this is the log of a program in Python
+	q     fact.Request
+	chain bool // the next traceback is about the same trouble
 }
 
 func (r *reader) Line(l *source.Line, out source.Sink) source.Took {
@@ -82,6 +84,7 @@ func (r *reader) Line(l *source.Line, out source.Sink) source.Took {
 		if !r.chain {
 			r.flush(out)
 		}
+		r.seen = true
 		r.in, r.chain, r.last = true, false, r.last[:0] // the one before led to this one
 		r.keep(l, at, res)
 		return source.Mine
@@ -118,6 +121,9 @@ func (r *reader) Line(l *source.Line, out source.Sink) source.Took {
 		e := r.event(fact.LimitNear, "task queue", msg, at, res)
 		e.Limit, e.Used = fact.LimitWorkers, source.Int(bytes.TrimSpace(depth))
 		out.State(e)
+		return source.Mine
+	}
+	if r.seen && r.common(b, out) {
 		return source.Mine
 	}
 	kind, _, ok := lastLine(msg)

@@ -21,7 +21,7 @@ import (
 const tech = "ruby"
 
 // Formats is what this package reads.
-var Formats = []source.Format{railsLog, serverLog, config}
+var Formats = []source.Format{rackAccess, railsLog, serverLog, config}
 
 func backend() fact.Party { return fact.Party{Role: fact.RoleBackend, Tech: tech} }
 

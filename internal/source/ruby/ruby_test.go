@@ -11,6 +11,7 @@ func TestFormats(t *testing.T) { sourcetest.Run(t, Formats) }
 
 func FuzzServer(f *testing.F) { sourcetest.Fuzz(f, serverLog) }
 func FuzzRails(f *testing.F)  { sourcetest.Fuzz(f, railsLog) }
+func FuzzRack(f *testing.F)   { sourcetest.Fuzz(f, rackAccess) }
 func FuzzConfig(f *testing.F) { sourcetest.Fuzz(f, config) }
 
 func BenchmarkRails(b *testing.B) {

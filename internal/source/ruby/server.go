@@ -74,6 +74,8 @@ var own = source.NewRules(
 	source.Rule[act]{Words: "Are you trying to open an SSL connection to a non-SSL Puma?", Do: is(fact.TLSTrouble, "TLS on a plain port")},
 	source.Rule[act]{Words: "Puma::HttpParserError", Do: quiet},
 	source.Rule[act]{Words: "Puma::ConnectionError", Do: is(fact.ClientLeft, "connection")},
+	source.Rule[act]{Words: "Rack app (\"%w %w\" - (%w)): %s", Do: (*said).rackApp},
+	source.Rule[act]{Words: "Rack app error handling request { %w %w }", Do: (*said).rackApp},
 	source.Rule[act]{Words: "Puma caught this error: %s", Do: is(fact.AppError, "exception")},
 	source.Rule[act]{Words: "Error reached top of thread-pool: %s", Do: is(fact.AppError, "exception")},
 	source.Rule[act]{Words: "Early termination of worker", Do: is(fact.WorkerExited, "early")},
@@ -155,6 +157,13 @@ func (s *said) pumaVersion() {
 	e.Attrs = map[string]string{fact.AttrVersion: string(s.h[0])}
 	s.out.State(e)
 	pumaDefaults(string(s.h[0]), s.l.N, s.out)
+}
+
+// rackApp: the application raised, and Puma answered with 500.
+func (s *said) rackApp() {
+	e := s.event(fact.AppError, "exception")
+	e.Method, e.Path, e.Client = string(s.h[0]), string(s.h[1]), string(s.h[2])
+	s.out.State(e)
 }
 
 func (s *said) unicornListens() {

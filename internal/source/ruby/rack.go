@@ -1,0 +1,75 @@
+package ruby
+
+import (
+	"bytes"
+	"time"
+
+	"culprit/internal/fact"
+	"culprit/internal/source"
+)
+
+// rackAccess reads Rack::CommonLogger's lines, which Puma and others write when
+// they log requests: the common format with seconds of four digits at the end,
+// `10.0.0.4 - - [09/Mar/2026:14:00:00 +0000] "GET /cart HTTP/1.1" 200 512
+// 0.0123`.
+var rackAccess = source.Format{
+	ID: "rack-access", Tech: tech, Title: "request lines of Rack::CommonLogger",
+	Sniff: func(l *source.Line) source.Confidence {
+		var q fact.Request
+		if readRack(l.Text, &q) {
+			return source.Likely
+		}
+		return source.No
+	},
+	NewReader:   func(*source.Env) source.LineReader { return &rackReader{} },
+	Independent: true,
+}
+
+type rackReader struct{ q fact.Request }
+
+func (r *rackReader) Line(l *source.Line, out source.Sink) source.Took {
+	q := &r.q
+	*q = fact.Request{}
+	if !readRack(l.Text, q) {
+		return source.NotMine
+	}
+	q.Party = backend()
+	answered(q)
+	out.State(q)
+	return source.Mine
+}
+
+func (*rackReader) Close(source.Sink) {}
+
+func readRack(b []byte, q *fact.Request) bool {
+	if len(b) < 50 || b[len(b)-1] > '9' || b[len(b)-5] != '.' {
+		return false
+	}
+	client, rest := source.Field(b)
+	_, rest = source.Field(rest)
+	_, rest = source.Field(rest)
+	if len(rest) < 30 || rest[0] != '[' {
+		return false
+	}
+	t, rest, ok := source.CLFTime(rest[1:])
+	if !ok || !source.HasPrefix(rest, "] ") {
+		return false
+	}
+	line, rest, ok := source.Quoted(rest[2:])
+	if !ok {
+		return false
+	}
+	method, path, proto, ok := source.RequestLine(line)
+	status, rest := source.Field(rest)
+	size, rest := source.Field(rest)
+	q.Status, q.Bytes, q.Duration = source.Int(status), source.Int(size), source.Secs(rest)
+	if !ok || !q.Status.Known || !q.Duration.Known || bytes.IndexByte(rest, ' ') >= 0 {
+		return false
+	}
+	q.Time, q.Res = t, fact.Lasting(time.Second)
+	if string(client) != "-" {
+		q.Client = source.View(client)
+	}
+	q.Method, q.Path, q.Proto = source.View(method), source.View(path), source.View(proto)
+	return true
+}
