@@ -115,7 +115,8 @@ func (w *World) tie(f *Failure, backend []*fact.Request, byID map[string]*fact.R
 	ids := len(byID) > 0 && len(f.IDs) > 0
 	if !ids && f.Method != "" && !f.Time.IsZero() {
 		start := f.Time.Add(-f.Duration.Or(0))
-		for _, r := range alike(f) {
+		candidates := alike(f)
+		for _, r := range candidates {
 			slack := crossSlack + f.Res + r.Res.Or(0)
 			// The backend may finish long after the gateway gave up.
 			begin, ok := r.Start()
@@ -123,6 +124,9 @@ func (w *World) tie(f *Failure, backend []*fact.Request, byID map[string]*fact.R
 				begin = r.Time
 			}
 			if !claimed[r] && begin.After(start.Add(-slack)) && begin.Before(f.Time.Add(slack)) {
+				if w.common(len(candidates), f.Duration.Or(0)+2*slack) {
+					return // on a path this busy, it may be another request's
+				}
 				claimed[r] = true
 				f.BackendSaw, f.BackendRequest = Yes, r
 				f.adopt(r)
@@ -139,6 +143,17 @@ func (w *World) tie(f *Failure, backend []*fact.Request, byID map[string]*fact.R
 			return
 		}
 	}
+}
+
+// strangers is how many other requests for the same path may be expected in a
+// request's time before its record is taken for any of them.
+const strangers = 0.2
+
+// common reports whether n alike requests over the whole evidence are so many
+// that one falls into the window by chance.
+func (w *World) common(n int, window time.Duration) bool {
+	span := w.Last.Sub(w.First)
+	return n > 2 && span > 0 && float64(n)*float64(window)/float64(span) > strangers
 }
 
 // adopt takes what the backend's record knows of the backend.
