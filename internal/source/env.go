@@ -60,18 +60,20 @@ func (e *Env) Local(year int, month time.Month, day, hour, min, sec, nsec int) t
 }
 
 // Yearless makes an instant of a stamp that names neither year nor zone: the
-// one nearest to Reference. It is zero if there is no reference.
+// last one that is not after Reference by more than two months. It is zero if
+// there is no reference.
 func (e *Env) Yearless(month time.Month, day, hour, min, sec, nsec int) time.Time {
 	if e.Reference.IsZero() {
 		return time.Time{}
 	}
-	// Half a year to either side of the reference decides.
+	// Evidence lies before the reference, which is near its end, or little
+	// after it: the reference is taken from the fronts of long inputs.
 	y := e.Reference.Year()
-	switch days := int64(e.Reference.YearDay()) - (unixDate(y, int(month), day)-unixDate(y, 1, 1))/86400; {
-	case days > 183:
-		y++
-	case days < -183:
+	switch days := (unixDate(y, int(month), day) - e.Reference.Unix()) / 86400; {
+	case days > 60:
 		y--
+	case days < -305:
+		y++
 	}
 	return e.Local(y, month, day, hour, min, sec, nsec)
 }
