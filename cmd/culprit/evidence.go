@@ -137,8 +137,25 @@ func stoppable(ctx context.Context, open func() (io.ReadCloser, error)) func() (
 		if err != nil {
 			return nil, err
 		}
-		return &stoppableReader{ctx, r}, nil
+		s := &stoppableReader{ctx, r}
+		if at, ok := r.(io.ReaderAt); ok {
+			return &stoppableFile{s, at}, nil
+		}
+		return s, nil
 	}
+}
+
+// stoppableFile can be read in ranges, on all processors.
+type stoppableFile struct {
+	*stoppableReader
+	at io.ReaderAt
+}
+
+func (f *stoppableFile) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return f.at.ReadAt(p, off)
 }
 
 type stoppableReader struct {

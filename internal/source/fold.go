@@ -28,9 +28,6 @@ const (
 	maxBuckets = 20_000
 	// maxNames bounds the distinct upstreams counted apart.
 	maxNames = 1024
-	// maxMinutes is over how many minutes controls are held before those far
-	// from any failure are let go.
-	maxMinutes = 4 * 60
 )
 
 // fold keeps of one input's requests what can help to explain a failure, and
@@ -40,53 +37,28 @@ type fold struct {
 	minutes map[int64]*minute
 	size    int // tallies in all minutes
 	cur     *minute
-	names   map[string]int32 // upstreams
+	cells   [1 << cellBits]cell // counts not yet in minutes
+	names   map[string]int32    // upstreams
 	list    []upstream
+	near    [1 << nearBits]int32 // their numbers, by a hash of the name
 
 	kept     []*fact.Request
 	alike    map[alike]*alikeN
 	controls map[int64][]control // by minute, the lowest hashes
+	bar      bar                 // of the minute looked at last
 	backend  int
 	lost     int // requests of a backend not kept
 	latest   int64
+
+	perMinute int   // controls a minute
+	thinAt    int   // minutes of controls over which they are thinned
+	spacing   int64 // one minute of so many has controls
 }
 
 // upstream is a member that requests were sent to.
 type upstream struct {
 	name  string
 	heard time.Time // when it was last heard of
-}
-
-// minute counts the requests that ended in one interval.
-type minute struct {
-	at      int64 // Unix seconds of its beginning
-	tallies map[tallyKey]int
-	last    tallyKey // n is its count, not yet in tallies
-	n       int
-}
-
-// tallyKey packs what requests are counted by: number of the upstream, of the
-// method, and the class of the status.
-type tallyKey uint32
-
-func keyOf(up int32, method, class int) tallyKey {
-	return tallyKey(up)<<8 | tallyKey(method)<<4 | tallyKey(class)
-}
-
-func (k tallyKey) parts() (up int32, method, class int) {
-	return int32(k >> 8), int(k >> 4 & 15), int(k & 15)
-}
-
-// methods are those counted apart; others share the last.
-var methods = [...]string{"", "GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "other"}
-
-func methodOf(m string) int {
-	for i, x := range methods {
-		if m == x {
-			return i
-		}
-	}
-	return len(methods) - 1
 }
 
 type alike struct {
@@ -103,15 +75,11 @@ type alikeN struct {
 	last *fact.Request
 }
 
-type control struct {
-	hash uint64
-	req  *fact.Request
-}
-
 func newFold() *fold {
 	return &fold{
 		step: 60, minutes: map[int64]*minute{}, names: map[string]int32{"": 0}, list: []upstream{{}},
 		alike: map[alike]*alikeN{}, controls: map[int64][]control{},
+		perMinute: controlsAMinute, thinAt: maxMinutes, spacing: 1,
 	}
 }
 
@@ -149,7 +117,7 @@ func (f *fold) add(r *fact.Request, offset int64, own func(*fact.Request) *fact.
 		up = f.name(r.Upstream)
 	}
 	if !r.Partial {
-		f.count(sec, up, r)
+		f.count(sec, keyOf(up, methodOf(r.Method), classOf(r.Status)), r.N())
 	}
 	switch {
 	case Troubled(r):
@@ -164,94 +132,6 @@ func (f *fold) add(r *fact.Request, offset int64, own func(*fact.Request) *fact.
 		f.lost++
 	}
 	f.hear(r, up)
-}
-
-// count folds r into the tally of its interval.
-func (f *fold) count(sec int64, up int32, r *fact.Request) {
-	at := sec - sec%f.step
-	m := f.cur
-	if m == nil || m.at != at {
-		m = f.minute(at)
-	}
-	class := 15
-	if r.Status.Known && r.Status.N >= 0 && r.Status.N < 1000 {
-		class = int(r.Status.N / 100)
-	}
-	m.add(keyOf(up, methodOf(r.Method), class), r.N(), f)
-	if f.size > maxBuckets {
-		f.coarsen()
-	}
-}
-
-func (f *fold) minute(at int64) *minute {
-	m := f.minutes[at]
-	if m == nil {
-		m = &minute{at: at, tallies: map[tallyKey]int{}}
-		f.minutes[at] = m
-	}
-	f.cur = m
-	return m
-}
-
-func (m *minute) add(k tallyKey, n int, f *fold) {
-	if k == m.last {
-		m.n += n
-		return
-	}
-	m.flush(f)
-	m.last, m.n = k, n
-}
-
-func (m *minute) flush(f *fold) {
-	if m.n == 0 {
-		return
-	}
-	if _, ok := m.tallies[m.last]; !ok {
-		f.size++
-	}
-	m.tallies[m.last] += m.n
-	m.n = 0
-}
-
-// name returns the number of an upstream; those over the bound share one.
-func (f *fold) name(s string) int32 {
-	if i, ok := f.names[s]; ok {
-		return i
-	}
-	if len(f.list) >= maxNames {
-		s = "other"
-		if i, ok := f.names[s]; ok {
-			return i
-		}
-	}
-	c := strings.Clone(s)
-	i := int32(len(f.list))
-	f.names[c] = i
-	f.list = append(f.list, upstream{name: c})
-	return i
-}
-
-// coarsen makes the samples' interval longer and joins what falls together.
-func (f *fold) coarsen() {
-	old := f.minutes
-	f.step *= 10
-	f.minutes, f.size, f.cur = map[int64]*minute{}, 0, nil
-	for _, m := range old {
-		f.absorb(m, func(k tallyKey) tallyKey { return k })
-	}
-}
-
-// absorb adds another minute's tallies, their keys translated.
-func (f *fold) absorb(m *minute, translate func(tallyKey) tallyKey) {
-	m.flush(f)
-	into := f.minute(m.at - m.at%f.step)
-	for k, n := range m.tallies {
-		k = translate(k)
-		if _, ok := into.tallies[k]; !ok {
-			f.size++
-		}
-		into.tallies[k] += n
-	}
 }
 
 // shift moves the origins by the lines that stand before this fold's range.
@@ -281,11 +161,16 @@ func (f *fold) merge(g *fold) {
 	for f.step < g.step {
 		f.coarsen()
 	}
+	g.settle()
+	f.settle()
 	for _, m := range g.minutes {
 		f.absorb(m, func(k tallyKey) tallyKey {
 			up, method, class := k.parts()
 			return keyOf(number[up], method, class)
 		})
+	}
+	for f.size > maxBuckets && f.step < maxStep {
+		f.coarsen()
 	}
 	f.latest = max(f.latest, g.latest)
 	as := func(r *fact.Request) *fact.Request { return r }
@@ -305,14 +190,7 @@ func (f *fold) merge(g *fold) {
 		f.keep(r, at, as)
 	}
 	f.lost += g.lost
-	for at, c := range g.controls {
-		both := append(f.controls[at], c...)
-		sort.Slice(both, func(i, j int) bool { return both[i].hash < both[j].hash })
-		f.controls[at] = both[:min(len(both), controlsAMinute)]
-	}
-	if len(f.controls) > maxMinutes {
-		f.thin()
-	}
+	f.join(g.controls)
 }
 
 // idle tells each try of r how long nothing had been heard of its member: a
@@ -358,6 +236,9 @@ func (f *fold) keep(r *fact.Request, minute int64, own func(*fact.Request) *fact
 	}
 	a := f.alike[k]
 	if a == nil {
+		if len(f.kept) >= 2*maxKept {
+			return // the samples still count it
+		}
 		k.code, k.upstream, k.meth = strings.Clone(k.code), strings.Clone(k.upstream), strings.Clone(k.meth)
 		a = &alikeN{}
 		f.alike[k] = a
@@ -367,54 +248,8 @@ func (f *fold) keep(r *fact.Request, minute int64, own func(*fact.Request) *fact
 		a.last.Count = a.last.N() + r.N()
 		return
 	}
-	if len(f.kept) >= maxKept && len(f.kept) >= 2*maxKept {
-		return // the samples still count it
-	}
 	a.last = own(r)
 	f.kept = append(f.kept, a.last)
-}
-
-// control keeps r if its hash is among the lowest of its minute: a random
-// sample that is the same in every run.
-func (f *fold) control(r *fact.Request, minute, offset int64, own func(*fact.Request) *fact.Request) {
-	h := mix(uint64(offset))
-	c := f.controls[minute]
-	if len(c) >= controlsAMinute && h >= c[len(c)-1].hash {
-		return
-	}
-	f.idle(r)
-	req := own(r)
-	req.Control = true
-	i := sort.Search(len(c), func(i int) bool { return c[i].hash > h })
-	if len(c) < controlsAMinute {
-		c = append(c, control{})
-	}
-	copy(c[i+1:], c[i:])
-	c[i] = control{h, req}
-	f.controls[minute] = c
-	if len(f.controls) > maxMinutes {
-		f.thin()
-	}
-}
-
-// thin drops controls of minutes far from any failure, all but one a minute.
-func (f *fold) thin() {
-	near := map[int64]bool{}
-	for k := range f.alike {
-		for m := k.minute - 5*60; m <= k.minute+5*60; m += 60 {
-			near[m] = true
-		}
-	}
-	latest := f.latest
-	for m, c := range f.controls {
-		if !near[m] && latest-m > 10*60 {
-			if m%(60*60) == 0 {
-				f.controls[m] = c[:min(1, len(c))]
-			} else {
-				delete(f.controls, m)
-			}
-		}
-	}
 }
 
 // mix spreads the bits of x (the finalizer of splitmix64).
@@ -449,8 +284,8 @@ func (f *fold) end(path string, party fact.Party, yield func(fact.Fact)) {
 		n  int
 	}
 	var rows []row
+	f.settle()
 	for _, m := range f.minutes {
-		m.flush(f)
 		for k, n := range m.tallies {
 			rows = append(rows, row{m.at, k, n})
 		}

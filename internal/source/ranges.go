@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 
 	"culprit/internal/fact"
@@ -19,7 +18,7 @@ const rangeSize = 16 << 20
 // readRanges reads a plain file of one format whose lines stand alone, piece
 // by piece, on all processors. It reports false for any other input.
 func (f *feeder) readRanges(o *opened, out *sink) bool {
-	file, ok := o.file.(*os.File)
+	file, ok := o.file.(io.ReaderAt)
 	if !ok || !o.raw || o.pin == nil || !o.pin.Independent || o.in.Size < 2*rangeSize || f.opt.All {
 		return false
 	}
@@ -56,7 +55,7 @@ func (f *feeder) readRanges(o *opened, out *sink) bool {
 // rangeReader reads the lines that begin in a range of a file: from the first
 // line end at or after its beginning to the first at or after its end.
 type rangeReader struct {
-	file     *os.File
+	file     io.ReaderAt
 	at       int64
 	end      int64
 	size     int64

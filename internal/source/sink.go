@@ -23,6 +23,12 @@ type sink struct {
 	cov     map[*Format]*span
 	prev    time.Time
 	depth   int
+	whole   bool // every request is wanted whole
+
+	fold    *fold // the one used last, of format folded
+	folded  *Format
+	span    *span // of format spanned
+	spanned *Format
 }
 
 type tallies map[*Format]int
@@ -33,7 +39,7 @@ type span struct {
 }
 
 func (f *feeder) sink(rep *Report) *sink {
-	return &sink{f: f, rep: rep, tally: tallies{}}
+	return &sink{f: f, rep: rep, tally: tallies{}, whole: f.opt.All || f.opt.Follow != nil}
 }
 
 // State implements [Sink].
@@ -56,6 +62,16 @@ func (s *sink) State(x fact.Fact) {
 		s.facts = append(s.facts, s.own(x))
 		return
 	}
+	fo := s.fold
+	if fo == nil || s.folded != s.format {
+		fo = s.foldOf(r)
+	}
+	fo.add(r, s.offset, s.ownRequest)
+}
+
+// foldOf finds the fold of the format that states r, and makes it of r, its
+// first request.
+func (s *sink) foldOf(r *fact.Request) *fold {
 	fo := s.folds[s.format]
 	if fo == nil {
 		if s.folds == nil {
@@ -69,7 +85,8 @@ func (s *sink) State(x fact.Fact) {
 		s.parties[s.format] = c.Clone().Head().Party
 		s.order = append(s.order, s.format)
 	}
-	fo.add(r, s.offset, s.ownRequest)
+	s.fold, s.folded = fo, s.format
+	return fo
 }
 
 func (s *sink) ownRequest(r *fact.Request) *fact.Request { return s.own(r).(*fact.Request) }
@@ -144,6 +161,10 @@ func (s *sink) Inner(l *Line) {
 func (s *sink) Seen(t time.Time) { s.seen(t) }
 
 func (s *sink) seen(t time.Time) {
+	if t == s.prev && s.spanned == s.format && s.span != nil {
+		s.span.lines++ // as the line before
+		return
+	}
 	if t.IsZero() {
 		return
 	}
@@ -152,13 +173,9 @@ func (s *sink) seen(t time.Time) {
 	}
 	s.prev = t
 	s.cover(t)
-	c := s.cov[s.format]
-	if c == nil {
-		if s.cov == nil {
-			s.cov = map[*Format]*span{}
-		}
-		c = &span{first: t, last: t}
-		s.cov[s.format] = c
+	c := s.span
+	if c == nil || s.spanned != s.format {
+		c = s.spanOf(t)
 	}
 	c.lines++
 	if t.Before(c.first) {
@@ -167,6 +184,20 @@ func (s *sink) seen(t time.Time) {
 	if t.After(c.last) {
 		c.last = t
 	}
+}
+
+// spanOf finds the span of the format that is being read, or begins it at t.
+func (s *sink) spanOf(t time.Time) *span {
+	c := s.cov[s.format]
+	if c == nil {
+		if s.cov == nil {
+			s.cov = map[*Format]*span{}
+		}
+		c = &span{first: t, last: t}
+		s.cov[s.format] = c
+	}
+	s.span, s.spanned = c, s.format
+	return c
 }
 
 func (s *sink) cover(t time.Time) {

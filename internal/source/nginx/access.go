@@ -146,6 +146,7 @@ type accessReader struct {
 	env      *source.Env
 	f        *filler
 	v        values
+	plain    source.Ordinary
 	told     []layout  // from hints
 	inferred []*layout // newest last
 	last     *layout
@@ -166,9 +167,14 @@ func newAccessReader(env *source.Env) source.LineReader {
 // Line implements [source.LineReader].
 func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
 	b := l.Text
-	if r.last != nil && r.last.scan(b, &r.v) && r.f.fill(&r.v, r.last) {
-		out.State(&r.f.req)
-		return source.Mine
+	if r.last != nil && r.last.scan(b, &r.v) {
+		if r.fold(out) {
+			return source.Mine
+		}
+		if r.f.fill(&r.v, r.last) {
+			out.State(&r.f.req)
+			return source.Mine
+		}
 	}
 	if len(b) == 0 || notAccess(b) {
 		return source.NotMine

@@ -304,11 +304,7 @@ func (f *filler) identify(v *values) {
 		f.conn = append(append(append(f.conn[:0], pid...), '*'), conn...)
 		q.ConnID = source.View(f.conn)
 	}
-	if q.Upstream = source.View(known(v.get(kUpName))); q.Upstream == "" {
-		if h := known(v.get(kProxyHost)); len(h) > 0 && groupName(h) {
-			q.Upstream = source.View(h)
-		}
-	}
+	q.Upstream = group(v)
 	if h := known(v.get(kHostname)); len(h) > 0 {
 		q.Party.Host = source.View(h)
 	}
@@ -320,6 +316,17 @@ func (f *filler) identify(v *values) {
 			}
 		}
 	}
+}
+
+// group is the name of the group that was asked, if the line tells it.
+func group(v *values) string {
+	if name := known(v.get(kUpName)); len(name) > 0 {
+		return source.View(name)
+	}
+	if h := known(v.get(kProxyHost)); len(h) > 0 && groupName(h) {
+		return source.View(h)
+	}
+	return ""
 }
 
 // appendID adds the id that a header's value holds.

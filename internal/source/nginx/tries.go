@@ -37,16 +37,6 @@ func (f *filler) tries(v *values) {
 	}
 }
 
-// single reports whether a list has one value. Most have, and are short.
-func single(b []byte) bool {
-	for _, c := range b {
-		if c == ',' || c == ' ' {
-			return false
-		}
-	}
-	return true
-}
-
 // try returns attempt i of q, made where it is not there.
 func try(q *fact.Request, i int) *fact.Attempt {
 	for len(q.Attempts) <= i {

@@ -1,0 +1,273 @@
+package nginx
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
+
+// values are the fields of one line.
+type values struct {
+	has  uint64
+	far  uint64 // kinds that may hold a blank
+	tail []byte // the line from the layout's tail on
+	nAny int
+	nID  int
+	at   [kinds][]byte
+	any  [maxAny][]byte
+	ids  [maxIDs][]byte
+}
+
+// The bounds of fields of one kind in one line.
+const (
+	maxAny = 40
+	maxIDs = 4
+)
+
+func (v *values) get(k kind) []byte {
+	if v.has&(1<<k) == 0 {
+		return nil
+	}
+	return v.at[k]
+}
+
+func (v *values) reset() { v.has, v.far, v.tail, v.nAny, v.nID = 0, 0, nil, 0, 0 }
+
+func (v *values) set(k kind, b []byte) {
+	switch k {
+	case kSkip:
+		return
+	case kAny, kText:
+		if v.nAny < maxAny {
+			v.any[v.nAny] = b
+			v.nAny++
+		}
+		return
+	case kID:
+		if v.nID < maxIDs && len(b) > 1 {
+			v.ids[v.nID] = b
+			v.nID++
+		}
+		return
+	}
+	if v.has&(1<<k) != 0 && (len(b) == 0 || len(b) == 1 && b[0] == '-') {
+		return // a field twice: what is known stays
+	}
+	v.at[k] = b
+	v.has |= 1 << k
+}
+
+// scan reads b as l has it into v. A line that was cut after its status is
+// read as far as it goes.
+func (l *layout) scan(b []byte, v *values) bool {
+	v.reset()
+	if len(b) < len(l.head) || string(b[:len(l.head)]) != l.head {
+		return false
+	}
+	b = b[len(l.head):]
+	for i := range l.fields {
+		f := &l.fields[i]
+		if i == l.tail {
+			v.tail = b
+		}
+		// Nearly all fields of nearly all lines are short, or in quotes
+		// without escapes, and need no more than this.
+		n := -1
+		if f.near && len(b) >= 32 {
+			x := binary.LittleEndian.Uint64(b) ^ f.first
+			z := (x - lowBits) &^ x & highBits
+			if z == 0 {
+				x = binary.LittleEndian.Uint64(b[8:]) ^ f.first
+				z = (x - lowBits) &^ x & highBits
+				n = 7
+			}
+			n += 1 + bits.TrailingZeros64(z)>>3
+			if z == 0 || binary.LittleEndian.Uint64(b[n:])&f.mask != f.word || f.until == untilList && inList(b, n) {
+				n = -1
+			}
+		} else if f.until == untilQuote {
+			if n = bytes.IndexByte(b, '"'); n > 0 && b[n-1] == '\\' || n >= 0 && !f.follows(b[n:]) {
+				n = -1
+			}
+		} else if f.until == untilWord && len(b) < 32 && index(b, ' ') < 0 && (len(b) == 0 || b[len(b)-1] != '\r') {
+			n = len(b)
+		}
+		if n < 0 {
+			n = f.width(b)
+			v.far |= 1 << f.kind
+			switch f.until {
+			case untilText, untilShort, untilBlank, untilList:
+				if n < 0 {
+					return l.cut(b, i, v)
+				}
+			default:
+				if n < 0 || n > len(b) || !f.follows(b[n:]) {
+					return l.cut(b, i, v)
+				}
+			}
+		}
+		if f.once {
+			v.at[f.kind] = b[:n]
+			v.has |= 1 << f.kind
+		} else if f.kind != kSkip {
+			v.set(f.kind, b[:n])
+		}
+		b = b[n+len(f.lit):]
+	}
+	if len(b) == 0 {
+		return true
+	}
+	return len(bytes.TrimRight(b, " \t\r")) == 0
+}
+
+// cut reports whether a line whose rest b does not fit field i may be one that
+// ends too early.
+func (l *layout) cut(b []byte, i int, v *values) bool {
+	f := &l.fields[i]
+	if rest := bytes.TrimRight(b, " \t\r"); i == len(l.fields)-1 && len(f.lit) > 0 && len(bytes.TrimSpace([]byte(f.lit))) == 0 {
+		v.set(f.kind, rest)
+		return true
+	}
+	if v.has&(1<<kStatus) == 0 || status(v.at[kStatus]) < 0 {
+		return false
+	}
+	if len(b) == 0 {
+		return true
+	}
+	return f.until == untilQuote && bytes.IndexByte(b, '"') < 0 || bytes.HasSuffix(b, []byte("..."))
+}
+
+// width is how long the field at the front of b is, or -1.
+func (f *field) width(b []byte) int {
+	switch f.until {
+	case untilStamp:
+		if len(b) >= 26 && b[2] == '/' && b[11] == ':' {
+			return 26
+		}
+		return bytes.Index(b, []byte(f.lit))
+	case untilQuote:
+		return quote(b)
+	case untilBlank:
+		return index(b, ' ')
+	case untilList:
+		return listEnd(b)
+	case untilShort:
+		for from := 0; ; {
+			i := index(b[from:], f.lit[0])
+			if i < 0 {
+				return -1
+			}
+			if from += i; f.follows(b[from:]) {
+				return from
+			}
+			from++
+		}
+	case untilEnd:
+		return len(bytes.TrimRight(b, "\r"))
+	case untilWord:
+		if bytes.IndexByte(b, ' ') >= 0 {
+			return -1
+		}
+		return len(bytes.TrimRight(b, "\r"))
+	case untilRequest:
+		i := bytes.Index(b, []byte(" HTTP/"))
+		if i < 0 {
+			return bytes.Index(b, []byte(f.lit))
+		}
+		j := bytes.Index(b[i+6:], []byte(f.lit))
+		if j < 0 {
+			return -1
+		}
+		return i + 6 + j
+	}
+	for from := 0; ; {
+		i := bytes.IndexByte(b[from:], f.lit[0])
+		if i < 0 {
+			return -1
+		}
+		i += from
+		if f.follows(b[i:]) {
+			return i
+		}
+		from = i + 1
+	}
+}
+
+// quote is where the first double quote stands that no backslash protects.
+func quote(b []byte) int {
+	for from := 0; ; {
+		i := bytes.IndexByte(b[from:], '"')
+		if i < 0 {
+			return -1
+		}
+		i += from
+		if i == 0 || b[i-1] != '\\' {
+			return i
+		}
+		back := 1
+		for i-1-back >= 0 && b[i-1-back] == '\\' {
+			back++
+		}
+		if back%2 == 0 {
+			return i
+		}
+		from = i + 1
+	}
+}
+
+// inList reports whether a blank at b[i] belongs to a list.
+func inList(b []byte, i int) bool {
+	return i > 0 && b[i-1] == ',' || b[i+1] == ':' || b[i+1] == ','
+}
+
+// Words of eight bytes in which index looks for a byte.
+const (
+	lowBits  = 0x0101010101010101
+	highBits = 0x8080808080808080
+)
+
+// index is [bytes.IndexByte] for values of a few bytes: it looks at eight at a
+// time before a call is worth it.
+func index(b []byte, c byte) int {
+	i := 0
+	for ; i < 32 && i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:]) ^ lowBits*uint64(c)
+		if z := (x - lowBits) &^ x & highBits; z != 0 {
+			return i + bits.TrailingZeros64(z)>>3
+		}
+	}
+	if j := bytes.IndexByte(b[i:], c); j >= 0 {
+		return i + j
+	}
+	return -1
+}
+
+// listEnd is where a list of values of several tries ends: at a blank that
+// neither follows a comma nor stands beside a lone colon.
+func listEnd(b []byte) int {
+	for from := 0; ; {
+		i := index(b[from:], ' ')
+		if i < 0 {
+			return -1
+		}
+		i += from
+		switch {
+		case i > 0 && b[i-1] == ',':
+			from = i + 1
+		case i+2 < len(b) && b[i+1] == ':' && b[i+2] == ' ':
+			from = i + 3
+		case i+2 < len(b) && b[i+1] == ',' && b[i+2] == ' ':
+			from = i + 3
+		default:
+			return i
+		}
+	}
+}
+
+// status reads three digits; -1 if b is anything else.
+func status(b []byte) int {
+	if len(b) != 3 || b[0]-'0' > 9 || b[1]-'0' > 9 || b[2]-'0' > 9 {
+		return -1
+	}
+	return int(b[0]-'0')*100 + int(b[1]-'0')*10 + int(b[2]-'0')
+}
