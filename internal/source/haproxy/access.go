@@ -30,6 +30,7 @@ type accessReader struct {
 	members map[string]string // backend/server to address, from the configuration
 	day     [20]byte          // "09/Mar/2026:04:00:00", whose instant is base
 	base    time.Time
+	folded  source.Ordinary
 	client  []byte // a client's address that had to be written anew
 }
 
@@ -67,7 +68,11 @@ func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
 		return source.NotMine
 	}
 	var n line
-	if !n.read(rest) {
+	if n.read(rest) {
+		if f, ok := out.(source.Folder); ok && n.ordinary() && r.fold(&n, start, l, f) {
+			return source.Mine
+		}
+	} else {
 		if handshake(rest) {
 			out.Seen(start)
 			return source.Mine
@@ -82,6 +87,24 @@ func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
 	r.state(&n, b[:at], start, l)
 	out.State(q)
 	return source.Mine
+}
+
+// fold has an ordinary request counted without being stated.
+func (r *accessReader) fold(n *line, start time.Time, l *source.Line, f source.Folder) bool {
+	n.tail()
+	o := &r.folded
+	*o = source.Ordinary{Time: n.end(start, l), Status: int(n.status.N)}
+	if len(n.request) > 0 && n.request[0] != '<' {
+		if method, _, _, ok := cutRequest(n.request); ok {
+			o.Method = source.View(method)
+		}
+	}
+	if o.Tried = n.asked(); o.Tried {
+		o.Member = r.address(n)
+	} else {
+		o.Member = source.View(n.backend)
+	}
+	return f.Fold(o)
 }
 
 // Close implements [source.LineReader].

@@ -158,3 +158,48 @@ func TestZone(t *testing.T) {
 		}
 	}
 }
+
+// folder is a sink that counts ordinary requests.
+type folder struct {
+	last
+	o *source.Ordinary
+}
+
+func (s *folder) Fold(o *source.Ordinary) bool {
+	c := *o
+	s.o = &c
+	return true
+}
+
+// TestFolded: what is counted of a request is what would be stated of it.
+func TestFolded(t *testing.T) {
+	for _, line := range []string{ordinaryLine, syslogLine,
+		`10.20.0.9:1 [09/Mar/2026:14:00:00.100] fe shop/<STATS> 0/0/0/0/1 200 1 - - LR-- 1/1/0/0/0 0/0 "GET /s HTTP/1.1"`,
+		`10.20.0.9:1 [09/Mar/2026:14:00:00.100] fe shop/<CACHE> 0/0/0/0/1 200 1 - - ---- 1/1/0/0/0 0/0 "GET /s HTTP/1.1"`,
+		`10.20.0.9:1 [09/Mar/2026:14:00:00.100] fe shop/web1 0/0/0/0/1 499 1 - - ---- 1/1/0/0/0 0/0 "GET /s HTTP/1.1"`,
+		`10.20.0.9:1 [09/Mar/2026:14:00:00.100] fe shop/web1 0/0/0/0/1 503 1 - - ---- 1/1/0/0/0 0/0 "GET /s HTTP/1.1"`,
+		`10.20.0.9:1 [09/Mar/2026:14:00:00.100] fe shop/web1 0/0/0/0/1 200 1 - - SD-- 1/1/0/0/0 0/0 "GET /s HTTP/1.1"`,
+		`10.20.0.9:1 [09/Mar/2026:14:00:00.100] fe shop/web1 0/0/0/0/1 200 1 - - ---- 1/1/0/0/0 0/0 "get it"`,
+		`10.20.0.9:1 [09/Mar/2026:14:00:00.100] fe shop/web1 0/0/0/0/1 200 1 - - ---- 1/1/0/0/0 0/0`,
+	} {
+		stated, folded := &last{}, &folder{}
+		access.NewReader(&source.Env{}).Line(&source.Line{Text: []byte(line)}, stated)
+		access.NewReader(&source.Env{}).Line(&source.Line{Text: []byte(line)}, folded)
+		q := stated.f.(*fact.Request)
+		troubled := source.Troubled(q)
+		if folded.o == nil {
+			if !troubled && q.Code != "LR--" {
+				t.Errorf("not folded: %s", line)
+			}
+			continue
+		}
+		o := folded.o
+		member := q.Upstream
+		if o.Tried {
+			member = q.Attempts[0].Address
+		}
+		if troubled || !o.Time.Equal(q.Time) || !q.Status.Is(int64(o.Status)) || o.Method != q.Method || o.Tried != (len(q.Attempts) == 1) || o.Member != member {
+			t.Errorf("%s\nfolded %+v\nstated %+v", line, o, q)
+		}
+	}
+}

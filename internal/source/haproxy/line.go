@@ -179,6 +179,20 @@ func (n *line) counts(b []byte) bool {
 // like are none.
 func (n *line) asked() bool { return len(n.server) > 0 && n.server[0] != '<' }
 
+// ordinary reports whether the request ended well and says nothing that would
+// help to explain a failure.
+func (n *line) ordinary() bool {
+	if !n.http() || n.state[0] != '-' || n.state[1] != '-' {
+		return false
+	}
+	switch s := n.status.N; s {
+	case 408, 444, 460, 499:
+		return false
+	default:
+		return s >= 100 && s < 500
+	}
+}
+
 // end is when the request ended, moved into the zone that a logger's stamp
 // shows.
 func (n *line) end(start time.Time, l *source.Line) time.Time {
