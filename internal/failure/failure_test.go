@@ -255,3 +255,20 @@ func TestTroublesWithoutFailures(t *testing.T) {
 		t.Errorf("%d episodes, want none", got)
 	}
 }
+
+// A combined log whose only client is the proxy is the application's, whoever
+// the reader took to have written it.
+func TestLogBehindTheProxy(t *testing.T) {
+	err := trouble(10, "nginx", "7*1", "POST", "/upload", fact.ResetBeforeReply, 1)
+	app := access(10, "nginx", "POST", "/upload", 413, 1)
+	app.Client, app.Origin.Path, app.Writer = "10.8.0.2", "app.log", fact.WriterUnknown
+	w := join(err, app)
+	if len(w.Failures) != 1 || w.Failures[0].BackendSaw != Yes {
+		t.Fatalf("%d failures; backend saw: %v", len(w.Failures), w.Failures[0].BackendSaw)
+	}
+	// The same client as the proxy's own: it may be the proxy's access log.
+	app.Client = err.Client
+	if w := join(err, app); len(w.Failures) == 1 && w.Failures[0].BackendSaw == Yes {
+		t.Error("the proxy's own log was taken for the application's")
+	}
+}

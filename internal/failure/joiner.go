@@ -69,7 +69,12 @@ func (j *Joiner) Take(until time.Time) *World {
 	for _, in := range [][]*fact.Request{fulls, partials, backend, controls} {
 		sortRequests(in)
 	}
-	w := newWorld(j.events, j.settings, j.samples, j.conns, controls)
+	inner := behind(fulls, partials, controls)
+	fulls, more := recast(inner, fulls)
+	controls, ordinary := recast(inner, controls)
+	backend = append(append(backend, more...), ordinary...)
+	sortRequests(backend)
+	w := newWorld(j.events, j.settings, recastSamples(inner, j.samples), j.conns, controls)
 	w.join(fulls, partials, backend)
 	return w
 }
