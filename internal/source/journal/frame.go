@@ -46,11 +46,14 @@ func readTag(b []byte) (t tag, rest []byte, ok bool) {
 		name = name[:j]
 	}
 	if bytes.HasSuffix(name, []byte(".service")) || bytes.HasSuffix(name, []byte(".scope")) {
-		t.unit = string(name)
+		t.unit = source.View(name)
 	}
-	t.program = string(name)
+	t.program = source.View(name)
 	return t, rest, true
 }
+
+// levels are words that stand where a host's name would.
+var levels = [...]string{"trace", "debug", "info", "notice", "warn", "warning", "error", "err", "fatal", "critical", "crit", "panic", "severe", "fine", "stdout", "stderr"}
 
 // hostName reports whether b may be the name or address of a machine. A level
 // stands in the same place in the logs of many programs, and is none.
@@ -63,11 +66,15 @@ func hostName(b []byte) bool {
 			return false
 		}
 	}
-	switch string(bytes.ToLower(bytes.TrimRight(b, ":"))) {
-	case "trace", "debug", "info", "notice", "warn", "warning", "error", "err", "fatal", "critical", "crit", "panic", "severe", "fine", "stdout", "stderr":
+	if b[len(b)-1] == ':' {
 		return false
 	}
-	return b[len(b)-1] != ':'
+	for _, level := range levels {
+		if len(b) == len(level) && bytes.EqualFold(b, []byte(level)) {
+			return false
+		}
+	}
+	return true
 }
 
 // hostAndTag reads "host program[pid]: " and narrows l to the message. strict
@@ -81,7 +88,7 @@ func hostAndTag(l *source.Line, b []byte, strict bool) bool {
 	if !ok || strict && t.pid == 0 && t.program != "kernel" {
 		return false
 	}
-	l.Host = string(host)
+	l.Host = source.View(host)
 	t.apply(l, msg)
 	return true
 }
@@ -322,10 +329,10 @@ func unwrap5424(env *source.Env, l *source.Line) bool {
 		stamp(l, t, res)
 	}
 	if string(host) != "-" {
-		l.Host = string(host)
+		l.Host = source.View(host)
 	}
 	if string(app) != "-" {
-		l.Program = string(app)
+		l.Program = source.View(app)
 	}
 	if l.PID = source.PID(pid); ours(l.Program) {
 		l.PID = 0

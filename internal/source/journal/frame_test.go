@@ -110,3 +110,13 @@ func BenchmarkUnwrapISO(b *testing.B) {
 		unwrapISO(env, &l)
 	}
 }
+
+func BenchmarkUnwrapSyslog(b *testing.B) {
+	env := &source.Env{Reference: sourcetest.Reference}
+	text := []byte("Mar  9 14:00:00 web1 haproxy[3]: 10.0.0.4:51234 [09/Mar/2026:14:00:00.123] front app/s1 0/0/0/1/1 200 5")
+	b.ReportAllocs()
+	for b.Loop() {
+		l := source.Line{Text: text}
+		unwrapSyslog(env, &l)
+	}
+}

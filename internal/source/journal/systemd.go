@@ -159,7 +159,7 @@ func split(l *source.Line) (unit string, msg []byte, tagged bool) {
 		return string(msg[:i]), msg[i+1:], tagged
 	}
 	if tagged && l.Unit != "init.scope" {
-		unit = l.Unit
+		unit = strings.Clone(l.Unit) // it outlives the line
 	}
 	return unit, msg, tagged
 }

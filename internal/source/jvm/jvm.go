@@ -10,6 +10,7 @@ package jvm
 
 import (
 	"bytes"
+	"strings"
 	"time"
 
 	"culprit/internal/fact"
@@ -322,7 +323,7 @@ func (s *said) thrown(kind, text []byte) {
 	default:
 		e := s.event(fact.AppError, name)
 		e.Origin.Line, e.Origin.Text = s.l.N, clip(s.l.Text)
-		e.Party.Host, e.Party.PID = s.l.Host, s.l.PID
+		e.Party.Host, e.Party.PID = strings.Clone(s.l.Host), s.l.PID
 		r.held = e
 		if source.HasPrefix(kind, "java.") || source.HasPrefix(kind, "org.") || source.HasPrefix(kind, "jakarta.") || source.HasPrefix(kind, "javax.") {
 			s.out.State(e)

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"bytes"
+	"strings"
 	"time"
 
 	"culprit/internal/fact"
@@ -241,7 +242,7 @@ func (s *said) oom(scope string, pidText, name, memory []byte) {
 		e.Attrs = map[string]string{}
 		e.Origin.Line, e.Origin.Text = s.l.N, string(s.l.Text[:min(len(s.l.Text), fact.MaxText)])
 		e.Used, e.Max = r.used, r.max
-		e.Party.Host = s.l.Host
+		e.Party.Host = strings.Clone(s.l.Host)
 		r.held = e
 	}
 	e := r.held

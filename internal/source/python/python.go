@@ -136,7 +136,7 @@ func (r *reader) Line(l *source.Line, out source.Sink) source.Took {
 
 func (r *reader) keep(l *source.Line, at time.Time, res fact.Dur) {
 	r.at, r.res, r.line = at, res, *l
-	r.line.Text = append([]byte(nil), l.Text...)
+	r.line.Text, r.line.Host = append([]byte(nil), l.Text...), strings.Clone(l.Host)
 }
 
 func (r *reader) Close(out source.Sink) { r.flush(out) }
