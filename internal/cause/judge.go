@@ -221,6 +221,9 @@ func (j *Judge) verdict(e *failure.Episode, ops []*opinion) *Verdict {
 	}
 	var deep, shallow []*opinion
 	for _, o := range ops {
+		if len(o.Claims) > 0 && len(o.Claims)*2 < len(e.Failures) {
+			continue // what explains the smaller part, and was too weak to take it out, does not decide for all
+		}
 		o.odds = min(mostOdds, math.Pow(10, o.score/10))
 		if o.cause.Kind == Shallow {
 			shallow = append(shallow, o)

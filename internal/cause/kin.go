@@ -32,11 +32,12 @@ type Asked struct {
 	words   [][]string        // names of the groups and members asked, cut into words
 	owners  bool              // one of the workloads in the evidence bears such a name
 	family  map[string]bool   // run times of the servers
+	names   map[string]bool   // of all processes and workloads that events speak of
 }
 
 // Ask gathers it.
 func Ask(e *failure.Episode) *Asked {
-	a := &Asked{gateway: e.Gateway.Tech, ips: map[string]bool{}, ipOf: map[string]string{}, hosts: map[string]bool{}, family: map[string]bool{}}
+	a := &Asked{gateway: e.Gateway.Tech, ips: map[string]bool{}, ipOf: map[string]string{}, hosts: map[string]bool{}, family: map[string]bool{}, names: map[string]bool{}}
 	for _, f := range e.Failures {
 		a.ip(f.Backend.Address)
 		a.ip(f.Try.Address)
@@ -63,6 +64,15 @@ func Ask(e *failure.Episode) *Asked {
 		}
 		if x.Party.Host != "" && a.ips[ip] {
 			a.hosts[x.Party.Host] = true
+		}
+		if x.Party.Role == fact.RoleBackend || x.Party.Role == "" {
+			n := x.Party.Name
+			if owner := x.Attrs[fact.AttrOwner]; owner != "" {
+				n = owner
+			}
+			if n != "" {
+				a.names[strings.TrimSuffix(n, ".service")] = true
+			}
 		}
 		for _, n := range namesOf(x) {
 			a.owners = a.owners || a.bears(n)
@@ -173,6 +183,43 @@ func (a *Asked) Kindred(events []*fact.Event) (kindred []*fact.Event, own bool) 
 		}
 	}
 	return kindred, own
+}
+
+// The weights of kinship, in decibans.
+const (
+	// kinWeight: on a machine with a handful of services an event that is
+	// surely the server's own is that much likelier to be the reason.
+	kinWeight = 4
+	// strayWeight: of several services whose troubles are told, one of unknown
+	// kin is another in three cases of four; and each of them had its chance to
+	// lie near the failures.
+	strayWeight = 6
+	// crowd is from how many names of processes on the evidence is that of a
+	// whole machine rather than of one server.
+	crowd = 3
+)
+
+// Relation weighs whether the events that lie near the failures are the
+// server's own. what says so in the words of the cause: "what died is the
+// server that was asked".
+func (a *Asked) Relation(near []fact.Fact, what string) (Signal, bool) {
+	own, all := 0, 0
+	for _, f := range near {
+		if x, ok := f.(*fact.Event); ok {
+			all++
+			if a.Kin(x) == Own {
+				own++
+			}
+		}
+	}
+	switch {
+	case all == 0:
+	case own*2 >= all:
+		return For(kinWeight, "on a machine that runs many things, it hits another one more often than not", what, near[0]), true
+	case len(a.names) >= crowd:
+		return Against(strayWeight, "of several services on a machine most answer nobody of these", "nothing tells that it is the server that was asked"), true
+	}
+	return Signal{}, false
 }
 
 // bears reports whether a name that was asked for holds n, word by word:

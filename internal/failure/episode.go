@@ -105,6 +105,10 @@ func (w *World) Episodes(trouble func(*fact.Event) bool) []*Episode {
 // troubleGap parts two troubles that are not of one incident.
 const troubleGap = 15 * time.Minute
 
+// logEdge is how far beyond the ends of a log of requests a trouble may lie and
+// still be the reason why it ends there.
+const logEdge = time.Minute
+
 // troubles groups events that fail requests, where no failed request is told
 // of. Where requests are told of and none failed while they happened, they
 // harmed nobody.
@@ -143,7 +147,7 @@ func (w *World) harmless(e *fact.Event) bool {
 		}
 		// A log that was being written then lists none; one of another time
 		// has nothing to do with it.
-		if gap := max(e.Time.Sub(c.Time), c.Time.Add(-c.Interval.Or(0)).Sub(e.Time)); gap <= 0 || gap > troubleGap {
+		if gap := max(e.Time.Sub(c.Time), c.Time.Add(-c.Interval.Or(0)).Sub(e.Time)); gap <= 0 || gap > logEdge {
 			return true
 		}
 	}

@@ -61,15 +61,15 @@ func explain(e *failure.Episode) cause.Opinion {
 		return o
 	}
 	a := cause.Ask(e)
-	events, own := a.Kindred(busy(e.World))
+	events, _ := a.Kindred(busy(e.World))
 	s, claims, ok := cause.NearEvents(e, events, around, around, says)
 	if ok {
 		s.Weight = min(s.Weight, 18) // what is busy may be so for another reason
 		o.Signals = append(o.Signals, s)
 		o.Claims = claims
 		o.Blame = s.Facts[0].Head().Party
-		if own {
-			o.Signals = append(o.Signals, cause.For(2, "other processes are busy, too", "it is the server that was asked", s.Facts[0]))
+		if kin, told := a.Relation(s.Facts, "it is the server that was asked"); told {
+			o.Signals = append(o.Signals, kin)
 		}
 	}
 	t, held := throttle(e)

@@ -36,7 +36,7 @@ var Cause = cause.Cause{
 	},
 	Mechanisms: []fact.Mechanism{
 		fact.ResetBeforeReply, fact.ClosedBeforeReply, fact.CutMidReply, fact.Refused, fact.NoBackend, fact.ConnectTimedOut,
-		fact.ReplyTimedOut, fact.BadReply, fact.MechanismUnknown,
+		fact.MechanismUnknown,
 	},
 	Troubles: []fact.EventKind{fact.Crashed, fact.HeapExhausted, fact.RestartBackoff, fact.WorkerExited, fact.ProcessStopping},
 	Over:     []string{"slow-start", "cron-contention", "keepalive-race"},
@@ -57,7 +57,7 @@ const (
 
 func window(e *failure.Episode) time.Duration {
 	switch e.Mechanism {
-	case fact.ResetBeforeReply, fact.ClosedBeforeReply, fact.CutMidReply, fact.BadReply:
+	case fact.ResetBeforeReply, fact.ClosedBeforeReply, fact.CutMidReply:
 		return skew
 	}
 	return restart
@@ -119,7 +119,7 @@ func explain(e *failure.Episode) cause.Opinion {
 	var o cause.Opinion
 	a := cause.Ask(e)
 	for _, c := range witnesses(e) {
-		events, own := a.Kindred(c.events)
+		events, _ := a.Kindred(c.events)
 		s, claims, ok := cause.NearEvents(e, events, window(e), skew, says)
 		if !ok {
 			continue
@@ -129,8 +129,8 @@ func explain(e *failure.Episode) cause.Opinion {
 		if c.extra != 0 {
 			o.Signals = append(o.Signals, cause.Signal{Weight: c.extra, Why: c.why, Says: kindSays(s.Facts[0].(*fact.Event)), Facts: s.Facts[:1]})
 		}
-		if own {
-			o.Signals = append(o.Signals, cause.For(4, "on a machine that runs many things, a crash hits another one more often than not", "what died is the server that was asked", s.Facts[0]))
+		if kin, told := a.Relation(s.Facts, "what died is the server that was asked"); told {
+			o.Signals = append(o.Signals, kin)
 		}
 		o.Claims = cause.Outage(e, claims)
 		x := s.Facts[0].(*fact.Event)

@@ -73,7 +73,7 @@ func explain(e *failure.Episode) cause.Opinion {
 // then on.
 func stayedDead(e *failure.Episode, a *cause.Asked) cause.Opinion {
 	var o cause.Opinion
-	ends, own := a.Kindred(e.World.Of(fact.ProcessExited, fact.Crashed, fact.OOMKilled))
+	ends, _ := a.Kindred(e.World.Of(fact.ProcessExited, fact.Crashed, fact.OOMKilled))
 	var final []*fact.Event
 	_, last := e.Span()
 	for _, x := range ends {
@@ -105,8 +105,8 @@ func stayedDead(e *failure.Episode, a *cause.Asked) cause.Opinion {
 	o.Signals = append(o.Signals, s)
 	o.Claims = cause.Outage(e, claims)
 	x := s.Facts[0].(*fact.Event)
-	if own {
-		o.Signals = append(o.Signals, cause.For(3, "other processes end, too", "what ended is the server that was asked", x))
+	if kin, told := a.Relation(s.Facts, "what ended is the server that was asked"); told {
+		o.Signals = append(o.Signals, kin)
 	}
 	if policy != nil {
 		o.Signals = append(o.Signals, cause.For(5, "most services have a restart policy", fmt.Sprintf("its restart policy is %q", policy.Text), policy))

@@ -71,7 +71,7 @@ func window(e *failure.Episode) time.Duration {
 
 func explain(e *failure.Episode) cause.Opinion {
 	a := cause.Ask(e)
-	kills, own := a.Kindred(e.World.Of(fact.OOMKilled))
+	kills, _ := a.Kindred(e.World.Of(fact.OOMKilled))
 	if len(kills) == 0 {
 		return unexplained(e, a)
 	}
@@ -80,10 +80,13 @@ func explain(e *failure.Episode) cause.Opinion {
 	if !ok {
 		return o
 	}
-	o.Signals = append(o.Signals, s)
 	o.Claims = cause.Outage(e, claims)
-	if own {
-		o.Signals = append(o.Signals, cause.For(4, "on a machine that runs many things, a kill hits another one more often than not", "what was killed is the server that was asked", first(s.Facts)...))
+	if e.Mechanism == fact.ReplyTimedOut {
+		s.Weight = min(s.Weight, 12) // a machine short of memory is slow; a killed server closes its connections
+	}
+	o.Signals = append(o.Signals, s)
+	if kin, told := a.Relation(s.Facts, "what was killed is the server that was asked"); told {
+		o.Signals = append(o.Signals, kin)
 	}
 	if back := backoff(e, a); back != nil {
 		o.Signals = append(o.Signals, cause.For(2, "a server that runs out of memory does so again", fmt.Sprintf("it is restarted again and again (%s)", cause.Count(back.N(), "restart")), back))

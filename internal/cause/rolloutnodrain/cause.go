@@ -65,7 +65,7 @@ func explain(e *failure.Episode) cause.Opinion {
 		return o
 	}
 	a := cause.Ask(e)
-	stops, own := a.Kindred(stopping(e.World))
+	stops, _ := a.Kindred(stopping(e.World))
 	s, claims, ok := cause.NearEvents(e, stops, before, after, says)
 	if ok && len(e.World.Of(fact.ProcessStarted, fact.Rollout, fact.EndpointAdded, fact.PodPlaced)) == 0 && s.Weight > 12 {
 		s.Weight, s.Why = 12, "nothing tells that another one took its place"
@@ -88,8 +88,8 @@ func explain(e *failure.Episode) cause.Opinion {
 	o.Signals = append(o.Signals, s)
 	o.Claims = claims
 	x := s.Facts[0].(*fact.Event)
-	if own {
-		o.Signals = append(o.Signals, cause.For(4, "in a rollout only the stopping ones fail", "the server that was asked is the one that stopped", x))
+	if kin, told := a.Relation(s.Facts, "the server that was asked is the one that stopped"); told {
+		o.Signals = append(o.Signals, kin)
 	}
 	add(&o, e, x)
 	o.Blame = blame(e, x)

@@ -51,20 +51,24 @@ const (
 func explain(e *failure.Episode) cause.Opinion {
 	var o cause.Opinion
 	a := cause.Ask(e)
-	starts, own := a.Kindred(e.World.Of(fact.ProcessStarted, fact.EndpointAdded))
+	starts, _ := a.Kindred(e.World.Of(fact.ProcessStarted, fact.EndpointAdded))
 	begun, ready := sides(starts)
 	s, claims, ok := cause.NearEvents(e, begun, warmUp, skew, says)
 	if r, c, late := cause.NearEvents(e, ready, skew, warmUp, readySays); late && (!ok || r.Weight > s.Weight) {
 		s, claims, ok = r, c, true
 	}
 	killed := impatient(e, a)
+	kin, told := a.Relation(s.Facts, "the server that was asked is the one that had just been started")
+	if e.Mechanism == fact.ReplyTimedOut && kin.Weight <= 0 {
+		ok = false // other servers start, too, and slow answers have other reasons
+	}
 	if ok && refusedMechanism(e) && len(e.Failures) > 0 {
 		s.Weight = min(s.Weight, 18) // a start has a reason, which may be the deeper cause
 		o.Signals = append(o.Signals, s)
 		o.Claims = claims
 		o.Blame = s.Facts[0].Head().Party
-		if own {
-			o.Signals = append(o.Signals, cause.For(3, "other servers start, too", "the server that was asked is the one that had just been started", s.Facts[0]))
+		if told {
+			o.Signals = append(o.Signals, kin)
 		}
 		if late, refused := cause.LateRefusals(e); late > 0 && late*2 >= refused {
 			o.Signals = append(o.Signals, cause.For(8, "a server that loads little listens within two seconds", fmt.Sprintf("%d of %d refusals came over %s after the server was started", late, refused, cause.Span(cause.BootTime)), s.Facts[0]))
