@@ -102,3 +102,54 @@ func (x *report) stopping() {
 }
 
 func (x *report) booted() { x.state(x.event(fact.ProcessStarted)) }
+
+// kongTried: a name that Kong's or APISIX' DNS client could not look up; what
+// it asked for stands in the list of its tries.
+func (x *report) kongTried() {
+	why, name := x.holes[0], x.holes[1]
+	x.holes[0], x.holes[1] = name, firstLine(why)
+	x.unresolved()
+}
+
+// dnsAnswer: the name server answered with an error, "3 name error".
+func (x *report) dnsAnswer() {
+	x.holes[0], x.holes[1] = nil, firstLine(x.holes[1])
+	x.unresolved()
+}
+
+// nameless: Kong's answer to a client, quoted.
+func (x *report) nameless() {
+	x.holes[0], x.holes[1] = nil, []byte("name resolution failed")
+	x.unresolved()
+}
+
+// unresolvedLate: nginx's words for a name, behind another's.
+func (x *report) unresolvedLate() {
+	i := bytes.Index(x.msg, []byte(" could not be resolved ("))
+	if i < 0 {
+		i = 0
+	}
+	x.holes[0] = x.msg[bytes.LastIndexByte(x.msg[:i], ' ')+1 : i]
+	x.unresolved()
+}
+
+func (x *report) plusDown() { x.checked(fact.BackendDown, x.holes[2], x.holes[3]) }
+func (x *report) plusUp()   { x.checked(fact.BackendUp, x.holes[2], x.holes[3]) }
+func (x *report) peerDown() { x.checked(fact.BackendDown, x.holes[0], nil) }
+func (x *report) peerUp()   { x.checked(fact.BackendUp, x.holes[0], nil) }
+
+// checked: a health checker took a member out or put it back.
+func (x *report) checked(kind fact.EventKind, addr, group []byte) {
+	ev := x.event(kind)
+	ev.Party = fact.Party{Role: fact.RoleBackend, Name: string(group), Address: string(bytes.Trim(addr, `",.`))}
+	x.state(ev)
+}
+
+// peerSlow: a member did not answer its health check in time.
+func (x *report) peerSlow() {
+	ev := x.event(fact.ProbeFailed)
+	ev.Party = fact.Party{Role: fact.RoleBackend, Address: string(bytes.Trim(x.holes[0], `",. `))}
+	ev.Reason = "health-check"
+	ev.Attrs = map[string]string{fact.AttrWhy: "timeout"}
+	x.state(ev)
+}

@@ -29,7 +29,10 @@ type entry struct {
 // parse takes an error-log line apart. It always succeeds; framed says whether
 // the line has a frame of nginx's.
 func parse(env *source.Env, b []byte) (e entry) {
-	b = bytes.TrimRight(b, " \t\r")
+	b = straight(bytes.TrimRight(b, " \t\r"))
+	if in, ok := inside(b); ok && !frontal(b) {
+		b = in
+	}
 	rest := b
 	if source.HasPrefix(rest, "nginx: [") {
 		rest = rest[len("nginx: "):]
@@ -46,7 +49,7 @@ func parse(env *source.Env, b []byte) (e entry) {
 		e.level, e.framed = source.View(level), true
 		rest = e.process(r)
 	} else {
-		rest = b
+		rest = e.number(b)
 		e.time = time.Time{}
 	}
 	e.split(rest)
@@ -88,7 +91,7 @@ func (e *entry) process(b []byte) []byte {
 	i := bytes.IndexByte(b, '#')
 	j := bytes.IndexByte(b, ':')
 	if i <= 0 || j < i || i > 10 || j > 22 {
-		return b
+		return e.number(b)
 	}
 	pid := source.Int(b[:i])
 	if !pid.Known || pid.N > 1<<31-1 {
@@ -111,6 +114,7 @@ var contexts = [...]string{", client: ", ", server: ", ", request: \"", ", subre
 // split parts a message, what nginx was doing, and what it adds of the
 // request.
 func (e *entry) split(b []byte) {
+	b = retyped(b)
 	end := len(b)
 	for _, c := range contexts {
 		if i := bytes.Index(b, []byte(c)); i >= 0 && i < end {
@@ -122,10 +126,7 @@ func (e *entry) split(b []byte) {
 		end = i
 	}
 	e.text = bytes.TrimRight(bytes.TrimSuffix(b[:end], []byte("...")), " ,")
-	e.msg = e.text
-	if i := bytes.LastIndex(e.text, []byte(" while ")); i >= 0 {
-		e.msg, e.action = e.text[:i], e.text[i+len(" while "):]
-	}
+	e.msg, e.action = parts(e.text)
 	e.errno = errnoIn(e.msg)
 	ctx := b[end:]
 	e.client = plainContext(ctx, ", client: ")
@@ -134,6 +135,14 @@ func (e *entry) split(b []byte) {
 	e.sub = quotedContext(ctx, ", subrequest: \"")
 	e.upstream = quotedContext(ctx, ", upstream: \"")
 	e.host = quotedContext(ctx, ", host: \"")
+}
+
+// parts cuts what nginx was doing off a message.
+func parts(text []byte) (msg, action []byte) {
+	if i := bytes.LastIndex(text, []byte(" while ")); i >= 0 {
+		return text[:i], text[i+len(" while "):]
+	}
+	return text, nil
 }
 
 func plainContext(b []byte, key string) []byte {

@@ -11,8 +11,15 @@ import (
 // sniffError says whether a line is of nginx's error log.
 func sniffError(l *source.Line) source.Confidence {
 	b := l.Text
-	if len(b) < 12 || b[0] == '{' {
+	if len(b) < 12 {
 		return source.No
+	}
+	if b[0] == '{' {
+		in := *l
+		if !shipped(&source.Env{}, &in) {
+			return source.No
+		}
+		return sniffError(&in) - 5 // the record may be another's, who knows more of it
 	}
 	e := parse(&source.Env{}, b)
 	var h source.Holes
@@ -27,7 +34,7 @@ func sniffError(l *source.Line) source.Confidence {
 	case e.framed && e.pid > 0 && bytes.IndexByte(b, '#') > 0, source.HasPrefix(b, "nginx: ["):
 		return source.Sure - 5
 	}
-	r, ok := messageRules.Match(e.text, &h)
+	r, ok := e.rule(&h)
 	switch {
 	case !ok || !r.telling:
 		return source.No
@@ -63,6 +70,9 @@ func (r *errorReader) Line(l *source.Line, out source.Sink) source.Took {
 	r.out = out
 	if len(l.Text) == 0 {
 		return source.NotMine
+	}
+	if in := *l; l.Text[0] == '{' && shipped(r.env, &in) {
+		l = &in
 	}
 	e := parse(r.env, l.Text)
 	if e.framed || e.klog {
@@ -132,7 +142,7 @@ func (r *errorReader) read(e *entry, l *source.Line) source.Took {
 		}
 		return source.NotMine
 	}
-	rule, ok := messageRules.Match(e.text, &x.holes)
+	rule, ok := e.rule(&x.holes)
 	if !e.framed && (!ok || !rule.telling) {
 		return source.NotMine
 	}

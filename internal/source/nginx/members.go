@@ -2,6 +2,7 @@ package nginx
 
 import (
 	"bytes"
+	"strings"
 
 	"culprit/internal/fact"
 	"culprit/internal/source"
@@ -233,6 +234,9 @@ func (x *report) call() (verb string, what []byte) {
 		j--
 	}
 	verb = string(b[j:i])
+	if !strings.HasPrefix(verb, "SSL") && !strings.HasPrefix(verb, "WSA") {
+		verb = strings.ToLower(verb)
+	}
 	rest := b[i:]
 	if k := bytes.Index(rest, []byte(" failed (")); k > 2 && source.HasPrefix(rest, "() ") {
 		what = bytes.Trim(rest[3:k], `"`)
