@@ -105,10 +105,6 @@ func (w *World) Episodes(trouble func(*fact.Event) bool) []*Episode {
 // troubleGap parts two troubles that are not of one incident.
 const troubleGap = 15 * time.Minute
 
-// logEdge is how far beyond the ends of a log of requests a trouble may lie and
-// still be the reason why it ends there.
-const logEdge = time.Minute
-
 // troubles groups events that fail requests, where no failed request is told
 // of. Where requests are told of and none failed while they happened, they
 // harmed nobody.
@@ -117,7 +113,7 @@ func (w *World) troubles(trouble func(*fact.Event) bool) []*Episode {
 	var cur *Episode
 	var last time.Time
 	for _, e := range w.Events {
-		if !trouble(e) || w.harmless(e) {
+		if !trouble(e) || w.harmless() {
 			continue
 		}
 		if cur == nil || !last.IsZero() && !e.Time.IsZero() && e.Time.Sub(last) > troubleGap {
@@ -132,22 +128,14 @@ func (w *World) troubles(trouble func(*fact.Event) bool) []*Episode {
 	return out
 }
 
-// harmless: a gateway's log of requests covers the instant, and no request
-// failed.
-func (w *World) harmless(e *fact.Event) bool {
+// harmless: a gateway's log of requests is there, and no request failed: what
+// happened at other times has nothing to do with it.
+func (w *World) harmless() bool {
 	if w.Total == 0 {
 		return false
 	}
-	if e.Time.IsZero() {
-		return true
-	}
 	for _, c := range w.coverage {
-		if c.Party.Role != fact.RoleGateway || !w.hasRequests(c) {
-			continue
-		}
-		// A log that was being written then lists none; one of another time
-		// has nothing to do with it.
-		if gap := max(e.Time.Sub(c.Time), c.Time.Add(-c.Interval.Or(0)).Sub(e.Time)); gap <= 0 || gap > logEdge {
+		if c.Party.Role == fact.RoleGateway && w.hasRequests(c) {
 			return true
 		}
 	}
@@ -209,8 +197,9 @@ func (e *Episode) Contrasts() []Contrast {
 			}
 		}
 	}
+	near := e.minutes()
 	for _, c := range e.World.Controls {
-		if c.Party.Tech == e.Gateway.Tech && e.near(c.Time) {
+		if c.Party.Tech == e.Gateway.Tech && near(c.Time) {
 			good = append(good, c)
 		}
 	}
@@ -253,10 +242,14 @@ func tallyOf(rs []*fact.Request, of func(*fact.Request) string, into map[string]
 	return n
 }
 
-// near reports whether t lies in the minutes of the failures.
-func (e *Episode) near(t time.Time) bool {
+// minutes returns what reports whether an instant lies in the minutes of the
+// failures.
+func (e *Episode) minutes() func(time.Time) bool {
 	first, last := e.Span()
-	return t.IsZero() || first.IsZero() || t.After(first.Add(-10*time.Minute)) && t.Before(last.Add(10*time.Minute))
+	from, to := first.Add(-10*time.Minute), last.Add(10*time.Minute)
+	return func(t time.Time) bool {
+		return t.IsZero() || first.IsZero() || t.After(from) && t.Before(to)
+	}
 }
 
 // shapeOf is a path without query, its numbers and ids replaced by *, cut to

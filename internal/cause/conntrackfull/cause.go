@@ -32,7 +32,6 @@ var Cause = cause.Cause{
 	},
 	Mechanisms: []fact.Mechanism{fact.ConnectTimedOut, fact.Unreachable, fact.ReplyTimedOut, fact.NoBackend, fact.GatewayFault, fact.NameNotResolved, fact.LimitHit, fact.MechanismUnknown},
 	Troubles:   []fact.EventKind{fact.LimitReached},
-	Over:       []string{"readiness-probe-overload"},
 	Prior:      -4,
 	PriorWhy:   "rare; but where the kernel says it, packets were dropped",
 	Explain:    explain,

@@ -34,7 +34,7 @@ var Cause = cause.Cause{
 		"https://kubernetes.io/docs/tasks/configure-pod-container/assign-cpu-resource/",
 	},
 	Mechanisms: []fact.Mechanism{fact.ReplyTimedOut, fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.ConnectTimedOut, fact.NoBackend, fact.MechanismUnknown},
-	Over:       []string{"readiness-probe-overload", "keepalive-race"},
+	Over:       []string{"readiness-probe-overload"},
 	Prior:      -8,
 	PriorWhy:   "two of about a hundred and fifty collected incidents; slow answers mostly wait for something else",
 	Explain:    explain,

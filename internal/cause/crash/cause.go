@@ -39,7 +39,7 @@ var Cause = cause.Cause{
 		fact.MechanismUnknown,
 	},
 	Troubles: []fact.EventKind{fact.Crashed, fact.HeapExhausted, fact.RestartBackoff, fact.WorkerExited, fact.ProcessStopping},
-	Over:     []string{"slow-start", "cron-contention", "keepalive-race"},
+	Over:     []string{"slow-start"},
 	Prior:    -4,
 	PriorWhy: "crashes are the second most common explanation of closed connections, after the keep-alive race; a fifth of all is never explained",
 	Explain:  explain,

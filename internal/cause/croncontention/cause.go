@@ -37,7 +37,6 @@ var Cause = cause.Cause{
 		fact.ReplyTimedOut, fact.ConnectTimedOut, fact.LimitHit, fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.CutMidReply, fact.NoBackend,
 		fact.Refused, fact.AppAnswered, fact.MechanismUnknown,
 	},
-	Over:     []string{"response-timeout", "backlog-overflow", "cpu-starvation", "readiness-probe-overload"},
 	Prior:    -8,
 	PriorWhy: "two of about a hundred and fifty collected incidents; clients that are aligned to the clock look alike",
 	Explain:  explain,

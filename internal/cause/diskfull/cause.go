@@ -33,7 +33,7 @@ var Cause = cause.Cause{
 	},
 	Mechanisms: []fact.Mechanism{fact.GatewayFault, fact.CutMidReply, fact.AppAnswered, fact.LimitHit, fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.Refused, fact.MechanismUnknown},
 	Troubles:   []fact.EventKind{fact.DiskFull},
-	Over:       []string{"reset-mid-response", "crash", "app-generated"},
+	Over:       []string{"app-generated"},
 	Prior:      -3,
 	PriorWhy:   "rare, but nothing else has this error",
 	Explain:    explain,

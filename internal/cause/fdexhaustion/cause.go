@@ -36,7 +36,7 @@ var Cause = cause.Cause{
 		fact.AppAnswered, fact.MechanismUnknown,
 	},
 	Troubles: []fact.EventKind{fact.LimitReached},
-	Over:     []string{"crash", "connection-limit", "backlog-overflow"},
+	Over:     []string{"connection-limit"},
 	Prior:    -3,
 	PriorWhy: "rare, but nothing else writes these words",
 	Explain:  explain,

@@ -33,7 +33,7 @@ var Cause = cause.Cause{
 		"https://www.php.net/manual/en/install.fpm.configuration.php#pm.max-requests",
 	},
 	Mechanisms: []fact.Mechanism{fact.ResetBeforeReply, fact.ClosedBeforeReply, fact.CutMidReply, fact.Refused, fact.MechanismUnknown},
-	Over:       []string{"keepalive-race", "crash"},
+	Over:       []string{"crash"},
 	Prior:      -6,
 	PriorWhy:   "three of about a hundred collected incidents of closed connections",
 	Explain:    explain,

@@ -38,7 +38,7 @@ var Cause = cause.Cause{
 		fact.ReplyTimedOut, fact.MechanismUnknown,
 	},
 	Troubles: []fact.EventKind{fact.NodeTerminating, fact.NodeLost},
-	Over:     []string{"rollout-no-drain", "crash", "slow-start", "readiness-probe-overload", "stale-upstream-ip", "keepalive-race"},
+	Over:     []string{"rollout-no-drain", "slow-start"},
 	Prior:    -6,
 	PriorWhy: "two of about a hundred and fifty collected incidents, and as many again told without evidence",
 	Explain:  explain,

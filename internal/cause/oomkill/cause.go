@@ -42,7 +42,7 @@ var Cause = cause.Cause{
 		fact.ConnectTimedOut, fact.ReplyTimedOut, fact.MechanismUnknown,
 	},
 	Troubles: []fact.EventKind{fact.OOMKilled, fact.WorkerExited},
-	Over:     []string{"crash", "dead-not-restarted", "slow-start", "cron-contention", "keepalive-race", "readiness-probe-overload", "stale-upstream-ip"},
+	Over:     []string{"crash", "dead-not-restarted", "slow-start"},
 	Prior:    -5,
 	PriorWhy: "about one in twenty failed requests of these kinds goes back to an OOM kill, one in five is never explained",
 	Explain:  explain,
@@ -82,7 +82,7 @@ func explain(e *failure.Episode) cause.Opinion {
 	}
 	o.Claims = cause.Outage(e, claims)
 	if e.Mechanism == fact.ReplyTimedOut {
-		s.Weight = min(s.Weight, 12) // a machine short of memory is slow; a killed server closes its connections
+		s.Weight = min(s.Weight, 8) // a machine short of memory is slow; a killed server closes its connections
 	}
 	o.Signals = append(o.Signals, s)
 	if kin, told := a.Relation(s.Facts, "what was killed is the server that was asked"); told {

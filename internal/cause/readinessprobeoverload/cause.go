@@ -37,7 +37,7 @@ var Cause = cause.Cause{
 	},
 	Mechanisms: []fact.Mechanism{fact.NoBackend, fact.Refused, fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.CutMidReply, fact.ConnectTimedOut, fact.ReplyTimedOut, fact.MechanismUnknown},
 	Troubles:   []fact.EventKind{fact.ProbeFailed},
-	Over:       []string{"crash", "cron-contention"},
+	Over:       []string{"crash"},
 	Prior:      -6,
 	PriorWhy:   "four of about a hundred and fifty collected incidents",
 	Explain:    explain,

@@ -39,7 +39,6 @@ var Cause = cause.Cause{
 		fact.Refused, fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.CutMidReply, fact.Unreachable, fact.ConnectTimedOut, fact.NoBackend,
 		fact.MechanismUnknown,
 	},
-	Over:     []string{"keepalive-race", "stale-upstream-ip", "crash"},
 	Prior:    -4,
 	PriorWhy: "as common as crashes among collected incidents, and deployments are the time at which most servers stop",
 	Explain:  explain,

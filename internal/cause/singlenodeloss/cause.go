@@ -38,7 +38,7 @@ var Cause = cause.Cause{
 		fact.NoBackend, fact.Refused, fact.Unreachable, fact.ConnectTimedOut, fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.CutMidReply,
 		fact.ReplyTimedOut, fact.MechanismUnknown,
 	},
-	Over:     []string{"node-termination", "rollout-no-drain", "slow-start", "dead-not-restarted", "readiness-probe-overload", "crash"},
+	Over:     []string{"node-termination", "rollout-no-drain", "slow-start", "dead-not-restarted", "readiness-probe-overload"},
 	Prior:    -8,
 	PriorWhy: "two of about a hundred and fifty collected incidents",
 	Explain:  explain,

@@ -35,7 +35,7 @@ var Cause = cause.Cause{
 	},
 	Mechanisms: []fact.Mechanism{fact.Refused, fact.NoBackend, fact.ConnectTimedOut, fact.ReplyTimedOut, fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.MechanismUnknown},
 	Troubles:   []fact.EventKind{fact.ProbeFailed},
-	Over:       []string{"dead-not-restarted", "readiness-probe-overload", "stale-upstream-ip"},
+	Over:       []string{"dead-not-restarted"},
 	Prior:      -7,
 	PriorWhy:   "two of about a hundred and fifty collected incidents; most restarts are quick",
 	Explain:    explain,

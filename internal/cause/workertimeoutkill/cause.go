@@ -35,7 +35,7 @@ var Cause = cause.Cause{
 	},
 	Mechanisms: []fact.Mechanism{fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.CutMidReply, fact.ReplyTimedOut, fact.MechanismUnknown},
 	Troubles:   []fact.EventKind{fact.WorkerTimedOut},
-	Over:       []string{"crash", "keepalive-race", "cron-contention", "by-design-timeout"},
+	Over:       []string{"crash"},
 	Prior:      -4,
 	PriorWhy:   "as common as crashes where a server has such a time-out, and only some have",
 	Explain:    explain,
