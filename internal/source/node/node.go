@@ -20,7 +20,7 @@ import (
 const tech = "node"
 
 // Formats is what this package reads.
-var Formats = []source.Format{jsonLog, accessLog, processLog, sourceCode}
+var Formats = []source.Format{serverFile, jsonLog, accessLog, processLog, sourceCode}
 
 func backend() fact.Party { return fact.Party{Role: fact.RoleBackend, Tech: tech} }
 

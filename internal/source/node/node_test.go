@@ -12,6 +12,7 @@ func TestFormats(t *testing.T) { sourcetest.Run(t, Formats) }
 func FuzzProcess(f *testing.F) { sourcetest.Fuzz(f, processLog) }
 func FuzzAccess(f *testing.F)  { sourcetest.Fuzz(f, accessLog) }
 func FuzzJSON(f *testing.F)    { sourcetest.Fuzz(f, jsonLog) }
+func FuzzServer(f *testing.F)  { sourcetest.Fuzz(f, serverFile) }
 func FuzzSource(f *testing.F)  { sourcetest.Fuzz(f, sourceCode) }
 
 func BenchmarkAccess(b *testing.B) {
@@ -45,6 +46,9 @@ func TestSniffLeavesOthers(t *testing.T) {
 	} {
 		l := source.Line{Text: []byte(text), N: 1}
 		for _, x := range Formats {
+			if x.Sniff == nil {
+				continue
+			}
 			if c := x.Sniff(&l); c != source.No {
 				t.Errorf("%s claims %q with %d", x.ID, text, c)
 			}
