@@ -188,6 +188,9 @@ func (u *utf16Reader) Read(p []byte) (int, error) {
 // isBinary judges the front of an unpacked input: text has no NUL and few
 // other control bytes.
 func isBinary(head []byte) bool {
+	if HasPrefix(head, "__CURSOR=") {
+		return false // a journal's export, which may hold fields of any bytes
+	}
 	if len(head) > 4096 {
 		head = head[:4096]
 	}
