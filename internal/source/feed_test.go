@@ -162,3 +162,19 @@ func TestRedact(t *testing.T) {
 		}
 	}
 }
+
+func TestMayHoldSecret(t *testing.T) {
+	for _, w := range secretWords {
+		for _, s := range []string{w, "x" + strings.ToUpper(w), "/a?" + w + "=1", w[:1] + w} {
+			if !mayHoldSecret(s) {
+				t.Errorf("%q passed for harmless", s)
+			}
+		}
+		if mayHoldSecret(w[:len(w)-1]) {
+			t.Errorf("%q was held for %q", w[:len(w)-1], w)
+		}
+	}
+	if !mayHoldSecret("a@b") || mayHoldSecret("GET /status502 200") {
+		t.Error("mayHoldSecret is wrong about a sign or an ordinary line")
+	}
+}

@@ -36,13 +36,33 @@ func Redact(s string) string {
 }
 
 // secretWords stand in every text that one of secretShapes fits, lower case.
-var secretWords = [...]string{"auth", "bearer", "cookie", "token", "key", "secret", "passw", "pwd", "session", "sid", "sig", "credential", "@"}
+var secretWords = [...]string{"auth", "bearer", "cookie", "token", "key", "secret", "passw", "pwd", "session", "sid", "sig", "credential"}
 
-// mayHoldSecret spares ordinary texts the slower search.
-func mayHoldSecret(s string) bool {
-	low := strings.ToLower(s)
+// secretFronts are the first two letters of secretWords, five bits each.
+var secretFronts = func() (t [1 << 10]bool) {
 	for _, w := range secretWords {
-		if strings.Contains(low, w) {
+		t[uint(w[0]&31)<<5|uint(w[1]&31)] = true
+	}
+	return t
+}()
+
+// mayHoldSecret spares ordinary texts the slower search. Letters are compared
+// without their case, by their lower five bits first.
+func mayHoldSecret(s string) bool {
+	pair := uint(0)
+	for i := 0; i < len(s); i++ {
+		pair = pair<<5&(1<<10-1) | uint(s[i]&31)
+		if s[i] == '@' || secretFronts[pair] && i > 0 && secretWord(s[i-1:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// secretWord reports whether s begins with one of secretWords.
+func secretWord(s string) bool {
+	for _, w := range secretWords {
+		if len(s) >= len(w) && strings.EqualFold(s[:len(w)], w) {
 			return true
 		}
 	}
