@@ -68,10 +68,10 @@ func (f *filler) fill(v *values, l *layout) bool {
 		q.Bytes = source.Int(v.get(kBytesAll))
 	}
 	if v.has&(1<<kReqBytes) != 0 {
-		q.ReqBytes = source.Int(v.at[kReqBytes])
+		q.ReqBytes = source.Int(v.get(kReqBytes))
 	}
 	if q.Duration = source.Secs(v.get(kDuration)); !q.Duration.Known && v.has&(1<<kDurationMS) != 0 {
-		q.Duration = milliseconds(v.at[kDurationMS])
+		q.Duration = milliseconds(v.get(kDurationMS))
 	}
 	f.identify(v)
 	f.tries(v)
@@ -310,7 +310,7 @@ func (f *filler) identify(v *values) {
 	}
 	if port := known(v.get(kClientPort)); len(port) > 0 && q.Client != "" {
 		// "$remote_addr:$remote_port" stand side by side in the line.
-		if c := v.at[kClient]; cap(c) > len(c)+len(port) {
+		if c := v.get(kClient); cap(c) > len(c)+len(port) {
 			if both := c[: len(c)+1+len(port) : cap(c)]; both[len(c)] == ':' && string(both[len(c)+1:]) == string(port) {
 				q.Client = source.View(both)
 			}

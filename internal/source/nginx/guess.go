@@ -153,7 +153,7 @@ func (v *values) guess(k *learnt) {
 	}
 	if candidate >= 0 && v.has&(1<<kStatus) != 0 && (times > 0 || v.has&upFields != 0) && v.has&(1<<kUpStatus) == 0 {
 		v.set(kUpStatus, v.any[candidate])
-		if v.has&(1<<kUpAddr) != 0 && bytes.Equal(v.any[candidate], v.at[kStatus]) {
+		if v.has&(1<<kUpAddr) != 0 && bytes.Equal(v.any[candidate], v.get(kStatus)) {
 			k.status = candidate + 1
 		}
 	}
@@ -170,7 +170,7 @@ func (v *values) first(k kind, b []byte) {
 // settle tells what "ua" is: the upstream's address where the agent stands
 // elsewhere or the value has an address's shape, else the agent.
 func (v *values) settle() {
-	b := v.at[kAgentOrUp]
+	b := v.get(kAgentOrUp)
 	const up = 1<<kUpStatus | 1<<kUpTime | 1<<kUpHeader | 1<<kUpConnect
 	if v.has&(1<<kAgent) != 0 || shapeOf(b) == shapeAddr || v.has&up != 0 && bytes.IndexByte(b, '/') < 0 {
 		v.first(kUpAddr, b)

@@ -23,11 +23,11 @@ func (f *filler) ordinary(v *values, o *source.Ordinary) bool {
 	if v.nAny > 0 || v.has&(1<<kAgentOrUp) != 0 || v.has&(1<<kStatus) == 0 {
 		return false
 	}
-	o.Status = status(v.at[kStatus])
+	o.Status = status(v.get(kStatus))
 	if o.Status < 100 || o.Status >= 400 {
 		return false
 	}
-	if v.has&(1<<kClient) != 0 && index(v.at[kClient], ' ') >= 0 {
+	if v.has&(1<<kClient) != 0 && index(v.get(kClient), ' ') >= 0 {
 		return false
 	}
 	return f.verb(v, o) && f.member(v, o) && f.instant(v, o)
@@ -36,7 +36,7 @@ func (f *filler) ordinary(v *values, o *source.Ordinary) bool {
 // instant reads when it ended.
 func (f *filler) instant(v *values, o *source.Ordinary) bool {
 	const stamps = 1<<kMsec | 1<<kTimeISO | 1<<kTimeLocal | 1<<kTimeAny | 1<<kMillis
-	if b := v.at[kTimeLocal]; v.has&stamps == 1<<kTimeLocal && len(b) == f.stampN && string(b) == string(f.stamp[:f.stampN]) {
+	if b := v.get(kTimeLocal); v.has&stamps == 1<<kTimeLocal && len(b) == f.stampN && string(b) == string(f.stamp[:f.stampN]) {
 		o.Time = f.at
 		return true
 	}
@@ -50,7 +50,7 @@ func (f *filler) instant(v *values, o *source.Ordinary) bool {
 func (f *filler) verb(v *values, o *source.Ordinary) bool {
 	o.Method = ""
 	if v.has&(1<<kMethod) != 0 {
-		if m := known(v.at[kMethod]); len(m) > 0 {
+		if m := known(v.get(kMethod)); len(m) > 0 {
 			o.Method = source.View(m)
 			return true
 		}
@@ -58,7 +58,7 @@ func (f *filler) verb(v *values, o *source.Ordinary) bool {
 	if v.has&(1<<kRequest) == 0 {
 		return true
 	}
-	b := v.at[kRequest]
+	b := v.get(kRequest)
 	switch {
 	case source.HasPrefix(b, "GET "):
 		o.Method = "GET"
@@ -79,7 +79,7 @@ func (f *filler) member(v *values, o *source.Ordinary) bool {
 			return false
 		}
 		for _, k := range [...]kind{kUpAddr, kUpStatus, kUpConnect, kUpHeader, kUpTime, kUpTimeMS} {
-			if v.has&(1<<k) != 0 && len(known(v.at[k])) > 0 {
+			if v.has&(1<<k) != 0 && len(known(v.get(k))) > 0 {
 				o.Tried = true
 				break
 			}
@@ -99,12 +99,12 @@ func (f *filler) member(v *values, o *source.Ordinary) bool {
 
 // onePass reports whether no list of upstream fields has more than one value.
 func (v *values) onePass() bool {
-	if v.far&upFields == 0 && len(v.tail) > 0 {
+	if v.far&upFields == 0 && v.tail >= 0 {
 		// The fields found without a closer look end at their first blank.
-		return bytes.IndexByte(v.tail, ',') < 0
+		return bytes.IndexByte(v.line[v.tail:], ',') < 0
 	}
 	for _, k := range [...]kind{kUpAddr, kUpStatus, kUpConnect, kUpHeader, kUpTime, kUpTimeMS} {
-		if v.has&(1<<k) != 0 && !single(v.at[k]) {
+		if v.has&(1<<k) != 0 && !single(v.get(k)) {
 			return false
 		}
 	}

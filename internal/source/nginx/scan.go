@@ -10,13 +10,23 @@ import (
 type values struct {
 	has  uint64
 	far  uint64 // kinds that may hold a blank
-	tail []byte // the line from the layout's tail on
 	nAny int
 	nID  int
-	at   [kinds][]byte
 	any  [maxAny][]byte
 	ids  [maxIDs][]byte
+
+	// A field's place in the line, where scan found it, else the field:
+	// places cost less to note, for the garbage collector need not know.
+	line   []byte
+	placed uint64 // kinds that have a place
+	tail   int    // where the layout's tail begins
+	place  [kinds]place
+	at     [kinds][]byte
+
+	widths [maxFields]int8 // of each field in the line before
 }
+
+type place struct{ from, to uint32 }
 
 // The bounds of fields of one kind in one line.
 const (
@@ -28,10 +38,13 @@ func (v *values) get(k kind) []byte {
 	if v.has&(1<<k) == 0 {
 		return nil
 	}
+	if v.placed&(1<<k) != 0 {
+		return v.line[v.place[k].from:v.place[k].to]
+	}
 	return v.at[k]
 }
 
-func (v *values) reset() { v.has, v.far, v.tail, v.nAny, v.nID = 0, 0, nil, 0, 0 }
+func (v *values) reset() { v.has, v.far, v.placed, v.tail, v.nAny, v.nID = 0, 0, 0, -1, 0, 0 }
 
 func (v *values) set(k kind, b []byte) {
 	switch k {
@@ -55,69 +68,114 @@ func (v *values) set(k kind, b []byte) {
 	}
 	v.at[k] = b
 	v.has |= 1 << k
+	v.placed &^= 1 << k
 }
 
 // scan reads b as l has it into v. A line that was cut after its status is
 // read as far as it goes.
+//
+// Nearly all fields of nearly all lines are short and as long as in the line
+// before, or in quotes without escapes: those are found here, others by
+// [field.width]. That a field is as long as before is guessed first and found
+// true after, so that the processor need not wait for one field's end to look
+// for the next.
 func (l *layout) scan(b []byte, v *values) bool {
 	v.reset()
+	v.line = b
 	if len(b) < len(l.head) || string(b[:len(l.head)]) != l.head {
 		return false
 	}
-	b = b[len(l.head):]
+	p := len(l.head)
+	// Words may be read beyond the line where the memory is ours.
+	all := b[:min(len(b)+wordsAhead, cap(b))]
 	for i := range l.fields {
 		f := &l.fields[i]
 		if i == l.tail {
-			v.tail = b
+			v.tail = p
 		}
-		// Nearly all fields of nearly all lines are short, or in quotes
-		// without escapes, and need no more than this.
 		n := -1
-		if f.near && len(b) >= 32 {
-			x := binary.LittleEndian.Uint64(b) ^ f.first
-			z := (x - lowBits) &^ x & highBits
-			if z == 0 {
-				x = binary.LittleEndian.Uint64(b[8:]) ^ f.first
-				z = (x - lowBits) &^ x & highBits
-				n = 7
-			}
-			n += 1 + bits.TrailingZeros64(z)>>3
-			if z == 0 || binary.LittleEndian.Uint64(b[n:])&f.mask != f.word || f.until == untilList && inList(b, n) {
+		switch {
+		case f.near && p+wordsAhead <= len(all):
+			w := all[p : p+wordsAhead : p+wordsAhead]
+			n = v.usual(i, byteIn(w, f.first))
+			if n < 0 || p+n+len(f.lit) > len(b) || binary.LittleEndian.Uint64(w[n:])&f.mask != f.word || f.until == untilList && inList(w, n) {
 				n = -1
 			}
-		} else if f.until == untilQuote {
-			if n = bytes.IndexByte(b, '"'); n > 0 && b[n-1] == '\\' || n >= 0 && !f.follows(b[n:]) {
+		case f.until == untilQuote:
+			if n = bytes.IndexByte(b[p:], '"'); n < 0 || n > 0 && b[p+n-1] == '\\' || !f.follows(b[p+n:]) {
 				n = -1
 			}
-		} else if f.until == untilWord && len(b) < 32 && index(b, ' ') < 0 && (len(b) == 0 || b[len(b)-1] != '\r') {
-			n = len(b)
+		case f.until == untilStamp:
+			if n = stampSize; len(b)-p < stampSize || b[p+2] != '/' || b[p+11] != ':' || !f.follows(b[p+n:]) {
+				n = -1
+			}
 		}
 		if n < 0 {
-			n = f.width(b)
-			v.far |= 1 << f.kind
-			switch f.until {
-			case untilText, untilShort, untilBlank, untilList:
-				if n < 0 {
-					return l.cut(b, i, v)
-				}
-			default:
-				if n < 0 || n > len(b) || !f.follows(b[n:]) {
-					return l.cut(b, i, v)
-				}
+			if n = f.far(b[p:]); n < 0 {
+				return l.cut(b[p:], i, v)
+			}
+			if f.until != untilWord {
+				v.far |= 1 << f.kind
 			}
 		}
 		if f.once {
-			v.at[f.kind] = b[:n]
+			v.place[f.kind] = place{uint32(p), uint32(p + n)}
 			v.has |= 1 << f.kind
+			v.placed |= 1 << f.kind
 		} else if f.kind != kSkip {
-			v.set(f.kind, b[:n])
+			v.set(f.kind, b[p:p+n])
 		}
-		b = b[n+len(f.lit):]
+		p += n + len(f.lit)
 	}
-	if len(b) == 0 {
-		return true
+	return p == len(b) || len(bytes.TrimRight(b[p:], " \t\r")) == 0
+}
+
+const (
+	// stampSize is how long a stamp of the common log format is, in bytes.
+	stampSize = 26
+	// wordsAhead is how far scan looks for a short field's end and what
+	// follows it: two words, and a third to compare.
+	wordsAhead = 24
+)
+
+// byteIn is the place of a byte, eight times in c, in the first two words of
+// w; -1 if it is not there.
+func byteIn(w []byte, c uint64) int {
+	x := binary.LittleEndian.Uint64(w) ^ c
+	if z := (x - lowBits) &^ x & highBits; z != 0 {
+		return bits.TrailingZeros64(z) >> 3
 	}
-	return len(bytes.TrimRight(b, " \t\r")) == 0
+	x = binary.LittleEndian.Uint64(w[8:]) ^ c
+	if z := (x - lowBits) &^ x & highBits; z != 0 {
+		return 8 + bits.TrailingZeros64(z)>>3
+	}
+	return -1
+}
+
+// usual returns n, the width of field i, by way of the width it had before.
+func (v *values) usual(i, n int) int {
+	if w := &v.widths[i&(maxFields-1)]; int(*w) != n {
+		*w = int8(n)
+		return n
+	} else {
+		return int(*w)
+	}
+}
+
+// far is [field.width] where the field's text follows, else -1.
+func (f *field) far(b []byte) int {
+	n := f.width(b)
+	if n < 0 {
+		return -1
+	}
+	switch f.until {
+	case untilText, untilShort, untilBlank, untilList:
+		return n
+	}
+	if n > len(b) || !f.follows(b[n:]) {
+		return -1
+	}
+	return n
 }
 
 // cut reports whether a line whose rest b does not fit field i may be one that
@@ -128,7 +186,7 @@ func (l *layout) cut(b []byte, i int, v *values) bool {
 		v.set(f.kind, rest)
 		return true
 	}
-	if v.has&(1<<kStatus) == 0 || status(v.at[kStatus]) < 0 {
+	if v.has&(1<<kStatus) == 0 || status(v.get(kStatus)) < 0 {
 		return false
 	}
 	if len(b) == 0 {
