@@ -65,7 +65,7 @@ func explain(e *failure.Episode) cause.Opinion {
 	s, claims, ok := cause.NearEvents(e, events, around, around, says)
 	if ok {
 		s.Weight = min(s.Weight, 18) // what is busy may be so for another reason
-		o.Signals = append(o.Signals, s)
+		o.Signals = append(o.Signals, s.In("stood still"))
 		o.Claims = claims
 		o.Blame = s.Facts[0].Head().Party
 		if kin, told := a.Relation(s.Facts, "it is the server that was asked"); told {
@@ -74,7 +74,7 @@ func explain(e *failure.Episode) cause.Opinion {
 	}
 	t, held := throttle(e)
 	if held != nil {
-		o.Signals = append(o.Signals, t)
+		o.Signals = append(o.Signals, t.In("stood still"))
 		if o.Blame == (fact.Party{}) {
 			o.Blame = held.Party
 		}
@@ -102,8 +102,8 @@ func explain(e *failure.Episode) cause.Opinion {
 		x = s.Facts[0].(*fact.Event)
 	}
 	settings(&o, e, x)
-	if o.Blame == (fact.Party{}) {
-		o.Blame = e.Failures[0].Backend
+	if o.Blame == (fact.Party{}) || held != nil && o.Blame.Tech == "linux" {
+		o.Blame = e.Failures[0].Backend // its cgroup's file is read by the kernel's reader
 	}
 	o.Blame.PID = 0
 	if o.Blame.Role == "" {

@@ -52,6 +52,10 @@ const (
 	after  = 60 * time.Second
 )
 
+// younger is by what factor a pod's age must lie below that of the oldest of its
+// workload to be taken for a replacement, where only ages are told.
+const younger = 4
+
 // basket is a workload whose pods were all on one node.
 type basket struct {
 	owner, node string
@@ -149,10 +153,19 @@ func fullest(e *failure.Episode, a *cause.Asked, gone []*fact.Event) *basket {
 			pods[x.Party.Name] = x
 		}
 	}
+	oldest := map[string]time.Duration{} // by workload
+	for _, x := range pods {
+		if x.Age.Known {
+			oldest[ownerOf(x)] = max(oldest[ownerOf(x)], x.Age.D)
+		}
+	}
 	baskets := map[string]*basket{}
 	for _, name := range sorted(pods) {
 		x := pods[name]
 		owner := ownerOf(x)
+		if x.Time.IsZero() && x.Age.Known && x.Age.D*younger < oldest[owner] {
+			continue // started long after the others: a replacement
+		}
 		b := baskets[owner]
 		if b == nil {
 			b = &basket{owner: owner}
