@@ -3,6 +3,7 @@ package failure
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -38,25 +39,24 @@ func (w *World) clusters(fulls []*fact.Request, attached map[*fact.Request][]*fa
 		return parent[i]
 	}
 	byID := map[string][]int{}
-	vantages := map[string]bool{}
+	at, vantages := vantages(fulls)
 	for i, r := range fulls {
-		vantages[vantage(r)] = true
 		for _, id := range r.IDs {
 			byID[id] = append(byID[id], i)
 		}
 	}
 	if len(vantages) > 1 {
-		for i, r := range fulls {
-			for _, id := range r.IDs {
-				for _, k := range byID[id] {
-					if k != i && vantage(fulls[k]) != vantage(r) {
-						parent[find(i)] = find(k)
-					}
+		for _, is := range byID {
+			// Of two vantage points and more, each record has one of another's
+			// to stand with, and so all stand together.
+			if slices.ContainsFunc(is, func(i int) bool { return at[i] != at[is[0]] }) {
+				for _, i := range is {
+					parent[find(i)] = find(is[0])
 				}
 			}
 		}
 		w.skews(fulls, byID)
-		w.byTime(fulls, parent, find)
+		w.byTime(fulls, at, vantages, parent, find)
 	}
 	groups := map[int][]*fact.Request{}
 	var roots []int
@@ -95,11 +95,18 @@ func depth(r *fact.Request) int {
 	return 3
 }
 
+// maxShared is how many records may carry an id that tells of clocks: more
+// than a request has tries and parties.
+const maxShared = 100
+
 // skews estimates the clocks' differences from requests with one id in two
 // vantage points.
 func (w *World) skews(fulls []*fact.Request, byID map[string][]int) {
 	diffs := map[[2]string][]time.Duration{}
 	for _, is := range byID {
+		if len(is) > maxShared {
+			continue // it identifies no request
+		}
 		for _, i := range is {
 			for _, k := range is {
 				a, b := fulls[i], fulls[k]
@@ -133,34 +140,83 @@ func (w *World) skew(a, b string) time.Duration {
 	return 0
 }
 
+// vantages numbers who recorded each request, and names them.
+func vantages(fulls []*fact.Request) (at []int, names []string) {
+	type party struct{ tech, name, host string }
+	number := map[party]int{}
+	at = make([]int, len(fulls))
+	for i, r := range fulls {
+		p := party{r.Party.Tech, r.Party.Name, r.Party.Host}
+		n, ok := number[p]
+		if !ok {
+			n = len(names)
+			number[p] = n
+			names = append(names, vantage(r))
+		}
+		at[i] = n
+	}
+	return at, names
+}
+
+// alike are records of one vantage point with the same method and path, in the
+// order of time.
+type alike struct {
+	vantage int
+	is      []int
+	res     time.Duration // the coarsest of theirs
+}
+
 // byTime joins records without a common id: the nearest in time with the same
 // method and path, if it is the only one that near.
-func (w *World) byTime(fulls []*fact.Request, parent []int, find func(int) int) {
+func (w *World) byTime(fulls []*fact.Request, at []int, vantages []string, parent []int, find func(int) int) {
 	type key struct{ method, path string }
-	index := map[key][]int{}
+	index := map[key][]alike{}
+	keys := make([]key, len(fulls))
 	for i, r := range fulls {
-		if r.Method != "" && !r.Time.IsZero() && failedStatus(r) {
-			k := key{r.Method, pathOf(r.Path)}
-			index[k] = append(index[k], i)
+		if r.Method == "" || r.Time.IsZero() || !failedStatus(r) {
+			continue
+		}
+		keys[i] = key{r.Method, pathOf(r.Path)}
+		rows := index[keys[i]]
+		n := slices.IndexFunc(rows, func(x alike) bool { return x.vantage == at[i] })
+		if n < 0 {
+			n, rows = len(rows), append(rows, alike{vantage: at[i]})
+		}
+		rows[n].is, rows[n].res = append(rows[n].is, i), max(rows[n].res, r.Res.Or(0))
+		index[keys[i]] = rows
+	}
+	for i := range fulls {
+		found, several := -1, false
+		for _, x := range index[keys[i]] {
+			if x.vantage != at[i] && !several {
+				w.near(fulls, i, x, w.skew(vantages[at[i]], vantages[x.vantage]), func(k int) bool {
+					if find(i) != find(k) {
+						several, found = found >= 0, k
+					}
+					return !several
+				})
+			}
+		}
+		if found >= 0 && !several {
+			parent[find(i)] = find(found)
 		}
 	}
-	for _, is := range index {
-		for n, i := range is {
-			a := fulls[i]
-			var found []int
-			for m, k := range is {
-				b := fulls[k]
-				if m == n || vantage(a) == vantage(b) || find(i) == find(k) || clash(a, b) {
-					continue
-				}
-				gap := a.Time.Sub(b.Time) - w.skew(vantage(a), vantage(b))
-				if gap.Abs() <= crossSlack+a.Res.Or(0)+b.Res.Or(0) {
-					found = append(found, k)
-				}
-			}
-			if len(found) == 1 {
-				parent[find(i)] = find(found[0])
-			}
+}
+
+// near yields those of x that may tell of the same request as record i, by
+// time and ids, until yield is false.
+func (w *World) near(fulls []*fact.Request, i int, x alike, ahead time.Duration, yield func(int) bool) {
+	a := fulls[i]
+	at, reach := a.Time.Add(-ahead), crossSlack+a.Res.Or(0)
+	first := sort.Search(len(x.is), func(j int) bool { return !fulls[x.is[j]].Time.Before(at.Add(-reach - x.res)) })
+	for _, k := range x.is[first:] {
+		b := fulls[k]
+		gap := b.Time.Sub(at)
+		if gap > reach+x.res {
+			return
+		}
+		if gap.Abs() <= reach+b.Res.Or(0) && !clash(a, b) && !yield(k) {
+			return
 		}
 	}
 }

@@ -2,6 +2,8 @@ package failure
 
 import (
 	"math"
+	"slices"
+	"sort"
 	"time"
 
 	"culprit/internal/fact"
@@ -36,6 +38,7 @@ func (w *World) Near(fs []*Failure, events []*fact.Event, before, after time.Dur
 			dated = append(dated, e)
 		}
 	}
+	t := newTimeline(dated)
 	for _, f := range fs {
 		if f.Time.IsZero() {
 			continue
@@ -43,20 +46,7 @@ func (w *World) Near(fs []*Failure, events []*fact.Event, before, after time.Dur
 		n.Timed++
 		slack := f.Res
 		from, to := f.Start().Add(-before-slack), f.Time.Add(after+slack)
-		var best *fact.Event
-		for _, e := range dated {
-			first := e.Time
-			if !e.First.IsZero() {
-				first = e.First
-			}
-			if e.Time.Before(from.Add(-e.Res.Or(0))) || first.After(to.Add(e.Res.Or(0))) {
-				continue
-			}
-			if best == nil || e.Time.Sub(f.Time).Abs() < best.Time.Sub(f.Time).Abs() {
-				best = e
-			}
-		}
-		if best != nil {
+		if best := t.nearest(f.Time, from, to); best != nil {
 			n.Hit = append(n.Hit, f)
 			n.By = append(n.By, best)
 		}
@@ -76,6 +66,61 @@ func (w *World) Near(fs []*Failure, events []*fact.Event, before, after time.Dur
 	}
 	n.Chance = min(1, float64(covered)/float64(span))
 	return n
+}
+
+// timeline finds events by time.
+type timeline struct {
+	events []*fact.Event
+	lasted []int         // those that went on for a while
+	res    time.Duration // the coarsest of the events'
+}
+
+// newTimeline takes events in the order of time.
+func newTimeline(events []*fact.Event) *timeline {
+	t := &timeline{events: events}
+	ordered := slices.IsSortedFunc(events, func(a, b *fact.Event) int { return a.Time.Compare(b.Time) })
+	for i, e := range events {
+		if !e.First.IsZero() || !ordered {
+			t.lasted = append(t.lasted, i)
+		}
+		t.res = max(t.res, e.Res.Or(0))
+	}
+	return t
+}
+
+// nearest returns the event nearest to at of those that touch the window;
+// between equals the first.
+func (t *timeline) nearest(at, from, to time.Time) *fact.Event {
+	best := -1
+	look := func(i int) {
+		e := t.events[i]
+		first := e.Time
+		if !e.First.IsZero() {
+			first = e.First
+		}
+		if e.Time.Before(from.Add(-e.Res.Or(0))) || first.After(to.Add(e.Res.Or(0))) {
+			return
+		}
+		if best >= 0 {
+			have, gap := t.events[best].Time.Sub(at).Abs(), e.Time.Sub(at).Abs()
+			if gap > have || gap == have && i > best {
+				return
+			}
+		}
+		best = i
+	}
+	for _, i := range t.lasted {
+		look(i)
+	}
+	begin, end := from.Add(-t.res), to.Add(t.res)
+	i := sort.Search(len(t.events), func(i int) bool { return !t.events[i].Time.Before(begin) })
+	for ; i < len(t.events) && !t.events[i].Time.After(end); i++ {
+		look(i)
+	}
+	if best < 0 {
+		return nil
+	}
+	return t.events[best]
 }
 
 // Decibans weighs k of n failures that have an event in their window against

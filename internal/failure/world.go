@@ -27,13 +27,14 @@ type World struct {
 
 	byKind   map[fact.EventKind][]*fact.Event
 	coverage []*fact.Sample
+	logs     map[log]bool    // of requests, by samples
 	answered []*fact.Request // backends' own records
 }
 
 func newWorld(events []*fact.Event, settings []*fact.Setting, samples []*fact.Sample, conns []*fact.Conn, controls []*fact.Request) *World {
 	w := &World{
 		Events: slices.Clone(events), Settings: slices.Clone(settings), Samples: slices.Clone(samples), Conns: conns, Controls: controls,
-		byKind: map[fact.EventKind][]*fact.Event{},
+		byKind: map[fact.EventKind][]*fact.Event{}, logs: map[log]bool{},
 	}
 	slices.SortStableFunc(w.Events, func(a, b *fact.Event) int { return compareHeads(&a.Header, &b.Header) })
 	slices.SortStableFunc(w.Settings, func(a, b *fact.Setting) int { return compareHeads(&a.Header, &b.Header) })
@@ -42,7 +43,10 @@ func newWorld(events []*fact.Event, settings []*fact.Setting, samples []*fact.Sa
 		w.span(e.Time)
 	}
 	for _, s := range w.Samples {
-		if s.Name == fact.SampleCoverage {
+		switch s.Name {
+		case fact.SampleRequests:
+			w.logs[log{s.Origin.Path, s.Party.Tech}] = true
+		case fact.SampleCoverage:
 			w.coverage = append(w.coverage, s)
 			w.span(s.Time)
 			w.span(s.Time.Add(-s.Interval.Or(0)))
@@ -190,13 +194,11 @@ func (w *World) LoggedBy(tech string, t time.Time) bool {
 }
 
 func (w *World) hasRequests(c *fact.Sample) bool {
-	for _, s := range w.Samples {
-		if s.Name == fact.SampleRequests && s.Origin.Path == c.Origin.Path && s.Party.Tech == c.Party.Tech {
-			return true
-		}
-	}
-	return false
+	return w.logs[log{c.Origin.Path, c.Party.Tech}]
 }
+
+// log is one technology's lines in one input.
+type log struct{ path, tech string }
 
 // Covered reports whether evidence of the given role speaks of t: whether its
 // silence means something.
