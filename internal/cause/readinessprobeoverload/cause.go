@@ -63,11 +63,25 @@ func times(xs []*fact.Event) int {
 	return n
 }
 
+// handful is up to how many events evidence is a paste of what somebody took
+// for the matter, rather than a listing that has everything in it.
+const handful = 5
+
+// pasted: the late probes are nearly all that was given, without age or count.
+func pasted(e *failure.Episode, late []*fact.Event) bool {
+	for _, x := range late {
+		if !x.Time.IsZero() || x.Age.Known || x.Count > 0 {
+			return false
+		}
+	}
+	return len(e.World.Events) <= handful
+}
+
 func explain(e *failure.Episode) cause.Opinion {
 	var o cause.Opinion
 	a := cause.Ask(e)
 	late, other := probes(e, a)
-	if len(late) == 0 || len(e.Failures) == 0 && times(late) < flaky {
+	if len(late) == 0 || len(e.Failures) == 0 && times(late) < flaky && !pasted(e, late) {
 		return o
 	}
 	near := after

@@ -25,8 +25,8 @@ var Cause = cause.Cause{
 	},
 	Kind:       cause.Shallow,
 	Mechanisms: []fact.Mechanism{fact.CutMidReply},
-	Prior:      8,
-	PriorWhy:   "it only repeats what the error says",
+	Prior:      5,
+	PriorWhy:   "the error is read right in nine of ten; what cut the answer is a deeper matter in a quarter of the cases",
 	Explain:    explain,
 }
 
