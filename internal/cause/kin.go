@@ -25,6 +25,7 @@ const (
 // beside them.
 type Asked struct {
 	gateway string
+	heard   map[string]bool   // addresses and names that were looked at
 	ips     map[string]bool   // of the members that failed
 	ipOf    map[string]string // by the name of a pod or container
 	known   bool              // every failing member is a pod or container the evidence names
@@ -37,7 +38,7 @@ type Asked struct {
 
 // Ask gathers it.
 func Ask(e *failure.Episode) *Asked {
-	a := &Asked{gateway: e.Gateway.Tech, ips: map[string]bool{}, ipOf: map[string]string{}, hosts: map[string]bool{}, family: map[string]bool{}, names: map[string]bool{}}
+	a := &Asked{gateway: e.Gateway.Tech, ips: map[string]bool{}, ipOf: map[string]string{}, hosts: map[string]bool{}, family: map[string]bool{}, names: map[string]bool{}, heard: map[string]bool{}}
 	for _, f := range e.Failures {
 		a.ip(f.Backend.Address)
 		a.ip(f.Try.Address)
@@ -91,6 +92,10 @@ func Ask(e *failure.Episode) *Asked {
 }
 
 func (a *Asked) ip(address string) {
+	if a.heard[address] {
+		return
+	}
+	a.heard[address] = true
 	if ip := host(address); ip != "" {
 		a.ips[ip] = true
 	}
@@ -100,6 +105,10 @@ func (a *Asked) ip(address string) {
 const minName = 3
 
 func (a *Asked) name(s string) {
+	if a.heard["name "+s] {
+		return
+	}
+	a.heard["name "+s] = true
 	if w := words(s); len(s) >= minName && len(w) > 0 && host(s) == "" {
 		a.words = append(a.words, w)
 	}

@@ -102,6 +102,10 @@ const ejection = time.Minute
 // aside the mechanism for which it was: it is the same trouble, told twice.
 func (w *World) ejected() {
 	last := map[string]*Failure{}
+	sole := soles{}
+	for _, f := range w.Failures {
+		sole.add(f)
+	}
 	for _, f := range w.Failures {
 		if f.Time.IsZero() {
 			continue
@@ -116,26 +120,27 @@ func (w *World) ejected() {
 		if why == nil || f.Try.Address == "" || f.Upstream != "" || f.Time.Sub(why.Time) > ejection {
 			continue
 		}
-		if f.Try.Address != why.Try.Address && !w.oneMember(f.Gateway.Tech) {
+		if f.Try.Address != why.Try.Address && sole[f.Gateway.Tech] == "" {
 			continue
 		}
 		f.Mechanism, f.Errno, f.Backend.Address = why.Mechanism, why.Errno, why.Backend.Address
+		sole.add(f)
 	}
 }
 
-// oneMember reports whether all failed tries of a gateway went to one address.
-func (w *World) oneMember(tech string) bool {
-	addr := ""
-	for _, f := range w.Failures {
-		if f.Gateway.Tech != tech || f.Mechanism == fact.NoBackend || f.Try.Address == "" {
-			continue
-		}
-		if addr != "" && addr != f.Try.Address {
-			return false
-		}
-		addr = f.Try.Address
+// soles are, by technology, the one address that all failed tries of a gateway
+// went to; empty where there were several.
+type soles map[string]string
+
+func (s soles) add(f *Failure) {
+	if f.Mechanism == fact.NoBackend || f.Try.Address == "" {
+		return
 	}
-	return addr != ""
+	if addr, ok := s[f.Gateway.Tech]; !ok {
+		s[f.Gateway.Tech] = f.Try.Address
+	} else if addr != f.Try.Address {
+		s[f.Gateway.Tech] = ""
+	}
 }
 
 // mechanism settles how the request ended from the record of who knows best.

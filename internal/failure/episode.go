@@ -22,6 +22,8 @@ type Episode struct {
 	Failures  []*Failure
 	Recovered []*Failure // tries of the same mechanism and gateway that were made good
 	Troubles  []*fact.Event
+
+	contrasts *[]Contrast // worked out once
 }
 
 // N is how many requests failed in it.
@@ -61,7 +63,7 @@ func (e *Episode) Span() (first, last time.Time) {
 // With returns an episode like e of other failures.
 func (e *Episode) With(fs []*Failure) *Episode {
 	c := *e
-	c.Failures = fs
+	c.Failures, c.contrasts = fs, nil
 	return &c
 }
 
@@ -188,6 +190,14 @@ var properties = []struct {
 // Contrasts compares the failures with good requests and returns what sets
 // them apart, the most striking first.
 func (e *Episode) Contrasts() []Contrast {
+	if e.contrasts == nil {
+		cs := e.contrast()
+		e.contrasts = &cs
+	}
+	return slices.Clone(*e.contrasts)
+}
+
+func (e *Episode) contrast() []Contrast {
 	var bad, good []*fact.Request
 	for _, f := range e.Failures {
 		for _, r := range f.Seen {

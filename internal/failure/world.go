@@ -78,8 +78,10 @@ func (w *World) backendRequests(backend []*fact.Request) {
 	byID := map[string]*fact.Request{}
 	type key struct{ method, path string }
 	byPath := map[key][]*fact.Request{}
+	logs := map[log]bool{}
 	for _, r := range backend {
 		w.span(r.Time)
+		logs[log{r.Origin.Path, r.Party.Tech}] = true
 		for _, id := range r.IDs {
 			byID[id] = r
 		}
@@ -89,7 +91,7 @@ func (w *World) backendRequests(backend []*fact.Request) {
 	claimed := map[*fact.Request]bool{}
 	for _, f := range slices.Concat(w.Failures, w.Recovered) {
 		w.span(f.Time)
-		w.tie(f, backend, byID, func(f *Failure) []*fact.Request { return byPath[key{f.Method, pathOf(f.Path)}] }, claimed)
+		w.tie(f, backend, byID, func(f *Failure) []*fact.Request { return byPath[key{f.Method, pathOf(f.Path)}] }, claimed, logs)
 	}
 	gateways := len(w.Failures)+len(w.Recovered) > 0 || len(w.Controls) > 0
 	for _, r := range backend {
@@ -105,7 +107,7 @@ func (w *World) backendRequests(backend []*fact.Request) {
 }
 
 // tie looks for the backend's own record of a failed request.
-func (w *World) tie(f *Failure, backend []*fact.Request, byID map[string]*fact.Request, alike func(*Failure) []*fact.Request, claimed map[*fact.Request]bool) {
+func (w *World) tie(f *Failure, backend []*fact.Request, byID map[string]*fact.Request, alike func(*Failure) []*fact.Request, claimed map[*fact.Request]bool, logs map[log]bool) {
 	if len(backend) == 0 {
 		return
 	}
@@ -142,7 +144,7 @@ func (w *World) tie(f *Failure, backend []*fact.Request, byID map[string]*fact.R
 		return
 	}
 	for _, c := range w.coverage {
-		if c.Party.Role == fact.RoleBackend && c.Labels["kept"] != "part" && covers(c, f.Time) && logsRequests(c, backend) {
+		if c.Party.Role == fact.RoleBackend && c.Labels["kept"] != "part" && covers(c, f.Time) && logs[log{c.Origin.Path, c.Party.Tech}] {
 			f.BackendSaw = No
 			return
 		}
@@ -168,15 +170,6 @@ func (f *Failure) adopt(r *fact.Request) {
 	if f.Backend.Address == "" {
 		f.Backend.Address = addr
 	}
-}
-
-func logsRequests(c *fact.Sample, backend []*fact.Request) bool {
-	for _, r := range backend {
-		if r.Party.Tech == c.Party.Tech && r.Origin.Path == c.Origin.Path {
-			return true
-		}
-	}
-	return false
 }
 
 func covers(c *fact.Sample, t time.Time) bool {
