@@ -3,6 +3,7 @@ package failure
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -29,6 +30,8 @@ type World struct {
 	coverage []*fact.Sample
 	logs     map[log]bool    // of requests, by samples
 	answered []*fact.Request // backends' own records
+	// The longest of these, and the coarsest resolution of their times.
+	longest, coarsest time.Duration
 }
 
 func newWorld(events []*fact.Event, settings []*fact.Setting, samples []*fact.Sample, conns []*fact.Conn, controls []*fact.Request) *World {
@@ -82,6 +85,7 @@ func (w *World) backendRequests(backend []*fact.Request) {
 	for _, r := range backend {
 		w.span(r.Time)
 		logs[log{r.Origin.Path, r.Party.Tech}] = true
+		w.longest, w.coarsest = max(w.longest, r.Duration.Or(0)), max(w.coarsest, r.Res.Or(0))
 		for _, id := range r.IDs {
 			byID[id] = r
 		}
@@ -122,7 +126,13 @@ func (w *World) tie(f *Failure, backend []*fact.Request, byID map[string]*fact.R
 	if !ids && f.Method != "" && !f.Time.IsZero() {
 		start := f.Time.Add(-f.Duration.Or(0))
 		candidates := alike(f)
-		for _, r := range candidates {
+		// They are in the order of the time at which they ended.
+		reach := crossSlack + f.Res + w.coarsest
+		first := sort.Search(len(candidates), func(i int) bool { return !candidates[i].Time.Before(start.Add(-reach)) })
+		for _, r := range candidates[first:] {
+			if r.Time.After(f.Time.Add(reach + w.longest)) {
+				break
+			}
 			slack := crossSlack + f.Res + r.Res.Or(0)
 			// The backend may finish long after the gateway gave up.
 			begin, ok := r.Start()
