@@ -88,3 +88,13 @@ func Causes() []*cause.Cause {
 		&workertimeoutkill.Cause,
 	}
 }
+
+// Find returns the cause with an id, nil if there is none.
+func Find(id string) *cause.Cause {
+	for _, c := range Causes() {
+		if c.ID == id {
+			return c
+		}
+	}
+	return nil
+}

@@ -12,7 +12,10 @@ import (
 	"testing"
 
 	"culprit/internal/cause"
+	causes "culprit/internal/cause/all"
 	"culprit/internal/cause/causetest"
+	"culprit/internal/fact"
+	"culprit/internal/failure"
 )
 
 // outcome is one judged case.
@@ -21,7 +24,8 @@ type outcome struct {
 	confidence    float64
 	accused       bool // a fault was named
 	evidence      bool
-	sure          bool // the label is confirmed
+	sure          bool   // the label is confirmed
+	told          string // whether the evidence could have told
 	verdicts      []*cause.Verdict
 	files         []causetest.File
 }
@@ -32,11 +36,11 @@ func (o *outcome) right() bool { return o.got == o.want }
 func judge(t *testing.T, id, want string, files []causetest.File) outcome {
 	t.Helper()
 	o := outcome{id: id, want: want, got: "none", files: files, evidence: len(files) > 0}
-	_, verdicts, _, err := causetest.Judge(files)
+	w, verdicts, _, err := causetest.Judge(files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.verdicts = verdicts
+	o.verdicts, o.told = verdicts, told(w, want)
 	if len(verdicts) > 0 {
 		o.got, o.confidence = verdicts[0].ID(), verdicts[0].Confidence
 		for _, v := range verdicts {
@@ -46,6 +50,38 @@ func judge(t *testing.T, id, want string, files []causetest.File) outcome {
 		}
 	}
 	return o
+}
+
+// told says what the evidence shows of a cause: whether a miss is the Judge's or
+// the evidence's.
+func told(w *failure.World, want string) string {
+	c := causes.Find(want)
+	if c == nil {
+		return "no such cause"
+	}
+	episodes := w.Episodes(func(e *fact.Event) bool { return true })
+	best, seen := 0.0, false
+	for _, e := range episodes {
+		if !c.Asks(e) {
+			continue
+		}
+		if o := c.Explain(e); len(o.Signals) > 0 {
+			score := c.Prior
+			for _, s := range o.Signals {
+				score += s.Weight
+			}
+			if !seen || score > best {
+				best, seen = score, true
+			}
+		}
+	}
+	switch {
+	case len(episodes) == 0:
+		return "the evidence has no failed request and no event"
+	case !seen:
+		return "the evidence shows nothing of it"
+	}
+	return fmt.Sprintf("it was weighed at %+.0f dB against unknown", best)
 }
 
 // shared finds the test data beside the checkout.
@@ -141,7 +177,7 @@ func report(t *testing.T, all []outcome) {
 			confusion[o.want+" -> right"]++
 		} else {
 			confusion[o.want+" -> "+o.got]++
-			t.Logf("MISS %s: want %s (confirmed %v), got %s %.2f", o.id, o.want, o.sure, o.got, o.confidence)
+			t.Logf("MISS %s: want %s (confirmed %v), got %s %.2f; %s", o.id, o.want, o.sure, o.got, o.confidence, o.told)
 			if testing.Verbose() && os.Getenv("CULPRIT_MISSES") != "" {
 				for _, f := range o.files {
 					t.Logf("   [%s] %.600s", f.Name, f.Data)
