@@ -15,6 +15,7 @@ import (
 	"culprit/internal/source/cloudfront"
 	"culprit/internal/source/docker"
 	"culprit/internal/source/envoy"
+	"culprit/internal/source/errorpage"
 	"culprit/internal/source/gclb"
 	"culprit/internal/source/golang"
 	"culprit/internal/source/gunicorn"
@@ -67,6 +68,7 @@ func Formats() []source.Format {
 		varnish.Formats,
 		python.Formats,
 		jvm.Formats,
+		errorpage.Formats,
 		applog.Formats,
 	)
 }

@@ -101,8 +101,6 @@ var messages = source.NewRules(
 	rule("Platform: Linux,", source.Fragment, ordinary),
 	rule("Version: varnish-%w", source.Likely, ordinary),
 	rule("VCL compilation failed", source.Possible, brokenVCL),
-	rule("Error 503 Backend fetch failed", source.Likely, ordinary),
-	rule("Guru Meditation", source.Fragment, ordinary),
 )
 
 func sniffDaemon(l *source.Line) source.Confidence {
@@ -167,14 +165,6 @@ func (r *daemonReader) Line(l *source.Line, out source.Sink) source.Took {
 	m, ok := messages.Match(l.Text, &h)
 	if !ok {
 		return source.NotMine
-	}
-	if source.Has(l.Text, "Backend fetch failed") || source.Has(l.Text, "Guru Meditation") {
-		q := &fact.Request{Header: fact.Header{Time: l.Time, Res: l.Res, Party: gateway()}, Partial: true, Status: fact.Num(503), Writer: fact.WriterSelf}
-		q.Detail = string(bytes.TrimSpace(l.Text))
-		if source.Has(l.Text, "Backend fetch failed") {
-			out.State(q)
-		}
-		return source.Mine
 	}
 	e := &fact.Event{Header: fact.Header{Time: l.Time, Res: l.Res, Party: gateway()}}
 	e.Party.PID = l.PID
