@@ -165,7 +165,9 @@ func (r *reader) Line(l *source.Line, out source.Sink) source.Took {
 	}
 	if level != "" && !at.IsZero() && pid > 0 {
 		if why, ok := bytes.CutPrefix(msg, []byte("Socket error processing request")); ok && len(why) < 3 {
-			s.out.State(s.event(fact.ClientLeft, "socket error"))
+			// gunicorn passes over a client that left (EPIPE, ECONNRESET,
+			// ENOTCONN) at debug level: this is some other error of a socket.
+			s.out.State(s.event(fact.AppError, "socket error"))
 		}
 		out.Seen(at)
 		return source.Mine
