@@ -36,9 +36,9 @@ var sayings = source.NewRules(
 	source.Rule[saying]{Words: "^The gateway did not receive a timely response", Do: saying{tech: "apache", status: 504, ended: fact.ReplyTimedOut, phase: fact.PhaseWaiting, sure: true}},
 	source.Rule[saying]{Words: "^The proxy server did not receive a timely response", Do: saying{tech: "apache", status: 504, ended: fact.ReplyTimedOut, phase: fact.PhaseWaiting, sure: true}},
 
-	// HAProxy. Its 503 stands for a refused connection as for no member at all.
+	// HAProxy. Its 503 stands for a refused connection, too, until checks take the member out.
 	source.Rule[saying]{Words: "^The server returned an invalid or incomplete response", Do: saying{tech: "haproxy", status: 502, phase: fact.PhaseWaiting, sure: true}},
-	source.Rule[saying]{Words: "^No server is available to handle this reques", Do: saying{tech: "haproxy", status: 503, sure: true}},
+	source.Rule[saying]{Words: "^No server is available to handle this reques", Do: saying{tech: "haproxy", status: 503, ended: fact.NoBackend, phase: fact.PhaseConnecting, sure: true}},
 	source.Rule[saying]{Words: "^The server didn't respond in time", Do: saying{tech: "haproxy", status: 504, ended: fact.ReplyTimedOut, phase: fact.PhaseWaiting, sure: true}},
 	source.Rule[saying]{Words: "^The application is currently not serving requests at this endpoint", Do: saying{tech: "haproxy", status: 503, ended: fact.NoBackend, sure: true}}, // OpenShift's router
 
