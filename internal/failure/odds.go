@@ -123,6 +123,15 @@ func (t *timeline) nearest(at, from, to time.Time) *fact.Event {
 	return t.events[best]
 }
 
+// Around returns those of fs, which are in the order of time, that ended within
+// d of an instant. Those of unknown time are not among them.
+func Around(fs []*Failure, at time.Time, d time.Duration) []*Failure {
+	from, to := at.Add(-d), at.Add(d)
+	i := sort.Search(len(fs), func(i int) bool { return !fs[i].Time.Before(from) })
+	n := sort.Search(len(fs)-i, func(n int) bool { return fs[i+n].Time.After(to) })
+	return fs[i : i+n]
+}
+
 // Decibans weighs k of n failures that have an event in their window against
 // chance: 10 log10 of how much likelier that is if such events fail requests
 // (nine in ten hit) than if not (chance), kept within limit.

@@ -6,6 +6,7 @@ package crash
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"culprit/internal/cause"
@@ -78,10 +79,25 @@ func gone(e *failure.Episode) cause.Opinion {
 	if e.Mechanism == fact.Refused {
 		other = cutShort
 	}
+	var others []*failure.Failure // of unknown time first, then in the order of time
+	undated, coarsest := 0, time.Duration(0)
+	for _, g := range e.World.Failures {
+		if other(g.Mechanism) {
+			others = append(others, g)
+			coarsest = max(coarsest, g.Res)
+			if g.Time.IsZero() {
+				undated++
+			}
+		}
+	}
 	var cut, refused []*failure.Failure
 	for _, f := range e.Failures {
-		for _, g := range e.World.Failures {
-			if other(g.Mechanism) && g.Gateway.Tech == f.Gateway.Tech && (g.Backend.Address == f.Backend.Address || f.Backend.Address == "" || g.Backend.Address == "") &&
+		near := others
+		if !f.Time.IsZero() {
+			near = slices.Concat(others[:undated], failure.Around(others[undated:], f.Time, skew+f.Res+coarsest))
+		}
+		for _, g := range near {
+			if g.Gateway.Tech == f.Gateway.Tech && (g.Backend.Address == f.Backend.Address || f.Backend.Address == "" || g.Backend.Address == "") &&
 				(g.Time.IsZero() || f.Time.IsZero() || g.Time.Sub(f.Time).Abs() <= skew+f.Res+g.Res) {
 				cut, refused = append(cut, f), append(refused, g)
 				break

@@ -395,9 +395,20 @@ func died(e *failure.Episode) (cause.Signal, bool) {
 	}
 	refused := 0
 	var by []*failure.Failure
+	var lists [2][]*failure.Failure
+	for i, all := range [...][]*failure.Failure{e.World.Failures, e.World.Recovered} {
+		for _, x := range all {
+			if x.Mechanism == fact.Refused && !x.Time.IsZero() {
+				lists[i] = append(lists[i], x)
+			}
+		}
+	}
 	for _, f := range e.Failures {
-		for _, x := range slices.Concat(e.World.Failures, e.World.Recovered) {
-			if x.Mechanism == fact.Refused && !x.Time.IsZero() && !f.Time.IsZero() && x.Time.Sub(f.Time).Abs() <= around+f.Res && (x.Try.Address == f.Try.Address || f.Try.Address == "") {
+		if f.Time.IsZero() {
+			continue
+		}
+		for _, x := range slices.Concat(failure.Around(lists[0], f.Time, around+f.Res), failure.Around(lists[1], f.Time, around+f.Res)) {
+			if x.Try.Address == f.Try.Address || f.Try.Address == "" {
 				refused++
 				by = append(by, x)
 				break
