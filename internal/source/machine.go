@@ -9,6 +9,9 @@ type machine struct {
 	pin     *Format // tried first
 	wrap    []int   // after these wrappers
 	inner   Line    // the line without its wrappers
+	fronts  bool    // they may do no more than take a front off
+	front   int     // how long that was at the line before
+	held    []byte  // the line whose front they read last
 	plain   bool    // the pinned format's lines stand unwrapped
 	cur     *Format // read the line before
 
@@ -20,7 +23,10 @@ type machine struct {
 func (f *feeder) machine(o *opened, out *sink) *machine {
 	m := &machine{f: f, out: out, readers: map[*Format]LineReader{}}
 	if o != nil {
-		m.pin, m.wrap, m.plain = o.pin, o.wrap, len(o.wrap) == 0
+		m.pin, m.wrap, m.plain, m.fronts = o.pin, o.wrap, len(o.wrap) == 0, len(o.wrap) > 0
+		for _, i := range o.wrap {
+			m.fronts = m.fronts && f.wrappers[i].Front != nil
+		}
 	}
 	out.machine = m
 	return m
@@ -82,14 +88,41 @@ func (m *machine) line(l *Line) {
 
 // wrapped reads l by the wrappers and the format of nearly all lines.
 func (m *machine) wrapped(l *Line) bool {
-	m.inner = *l
+	if n := m.front; n > 0 && len(l.Text) > n && string(l.Text[:n]) == string(m.held[:n]) && m.only(l.Text[n:]) {
+		// As the line before.
+		m.inner.Text, m.inner.N = l.Text[n:], l.N
+		return m.offer(m.pin, &m.inner)
+	}
+	m.inner, m.front = *l, 0
+	if m.fronts {
+		// What the wrappers tell may point into the line, which others follow
+		// in the same memory.
+		m.held = append(m.held[:0], l.Text...)
+		m.inner.Text = m.held
+	}
 	for _, i := range m.wrap {
 		if !m.f.wrappers[i].Unwrap(m.f.env, &m.inner) {
 			return false
 		}
 		m.inner.Wrapped = true
 	}
+	if m.fronts && m.only(m.inner.Text) {
+		if n := len(l.Text) - len(m.inner.Text); n > 0 && string(l.Text[n:]) == string(m.inner.Text) {
+			m.front, m.inner.Text = n, l.Text[n:]
+		}
+	}
 	return m.offer(m.pin, &m.inner)
+}
+
+// only reports whether the wrappers did no more than take a front off, which
+// left rest.
+func (m *machine) only(rest []byte) bool {
+	for _, i := range m.wrap {
+		if f := m.f.wrappers[i].Front; f == nil || !f(rest) {
+			return false
+		}
+	}
+	return true
 }
 
 // try offers l to the format of the line before it, as a continuation, where

@@ -130,6 +130,10 @@ type Wrapper struct {
 	// on lines that are not its own. The inner text may point into the old or
 	// be new.
 	Unwrap func(env *Env, l *Line) bool
+	// Front, if set, says that all Unwrap does to a line is to take its front
+	// off, given what is then left; and that from the same front it always
+	// reads the same. Lines of one second are then not unwrapped one by one.
+	Front func(rest []byte) bool
 }
 
 // Doc is an input that is read as a whole.

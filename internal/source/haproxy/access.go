@@ -54,6 +54,9 @@ func members(env *source.Env) map[string]string {
 // Line implements [source.LineReader].
 func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
 	b := l.Text
+	if r.quick(b, l, out) {
+		return source.Mine
+	}
 	at := stampAt(b)
 	if at < 0 {
 		return r.connect(l, out)
@@ -100,7 +103,7 @@ func (r *accessReader) fold(n *line, start time.Time, l *source.Line, f source.F
 		}
 	}
 	if o.Tried = n.asked(); o.Tried {
-		o.Member = r.address(n)
+		o.Member = r.address(n.pair, n.server)
 	} else {
 		o.Member = source.View(n.backend)
 	}
@@ -232,7 +235,7 @@ func (r *accessReader) attempt(n *line) {
 	if !n.asked() {
 		return
 	}
-	a := fact.Attempt{Address: r.address(n)}
+	a := fact.Attempt{Address: r.address(n.pair, n.server)}
 	connect, header, all := n.connect(), n.header(), n.timer[n.timers-1]
 	if connect >= 0 {
 		a.Connect = fact.Millis(int64(connect))
@@ -254,11 +257,11 @@ func (r *accessReader) attempt(n *line) {
 
 // address is that of the server: in its name, in the configuration, or else
 // its name with the backend's.
-func (r *accessReader) address(n *line) string {
-	if addr := addressIn(n.server); addr != nil {
+func (r *accessReader) address(whole, server []byte) string {
+	if addr := addressIn(server); addr != nil {
 		return source.View(addr)
 	}
-	pair := source.View(n.pair)
+	pair := source.View(whole)
 	if r.members != nil {
 		if addr, ok := r.members[pair]; ok {
 			return addr

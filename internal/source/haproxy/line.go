@@ -185,12 +185,16 @@ func (n *line) ordinary() bool {
 	if !n.http() || n.state[0] != '-' || n.state[1] != '-' {
 		return false
 	}
-	switch s := n.status.N; s {
+	return good(n.status.N)
+}
+
+// good reports whether a status speaks of no trouble with a server.
+func good(status int64) bool {
+	switch status {
 	case 408, 444, 460, 499:
 		return false
-	default:
-		return s >= 100 && s < 500
 	}
+	return status >= 100 && status < 500
 }
 
 // end is when the request ended, moved into the zone that a logger's stamp

@@ -118,6 +118,9 @@ func repeated(msg []byte) []byte {
 	return msg
 }
 
+// whole reports whether [repeated] leaves a message as it is.
+func whole(msg []byte) bool { return len(msg) > 0 && msg[0] != 'm' && msg[0] != ' ' }
+
 // stamp sets the line's time, unless the frame does not know it.
 func stamp(l *source.Line, t time.Time, res time.Duration) {
 	if !t.IsZero() {

@@ -31,7 +31,7 @@ var Formats = []source.Format{export, systemd, supervisor, cron, unitFile}
 var Wrappers = []source.Wrapper{
 	{ID: "journal-json", Unwrap: unwrapJSON},
 	{ID: "syslog-5424", Unwrap: unwrap5424},
-	{ID: "syslog", Unwrap: unwrapSyslog},
+	{ID: "syslog", Unwrap: unwrapSyslog, Front: whole},
 	{ID: "journal-iso", Unwrap: unwrapISO},
 	{ID: "journal-full", Unwrap: unwrapFull},
 	{ID: "journal-unix", Unwrap: unwrapUnix},
