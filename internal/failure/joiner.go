@@ -151,6 +151,9 @@ func attach(fulls, partials []*fact.Request) loose {
 	type key struct{ tech, client, method, path string }
 	index := map[key][]*fact.Request{}
 	put := func(k key, r *fact.Request) { index[k] = append(index[k], r) }
+	if len(partials) == 0 {
+		fulls = nil // nobody asks for them
+	}
 	for _, r := range fulls {
 		put(key{r.Party.Tech, "", r.Method, r.Path}, r)
 		if failedStatus(r) {

@@ -26,12 +26,24 @@ func (f *feeder) readRanges(o *opened, out *sink) bool {
 	parts := make([]*sink, n)
 	var mu sync.Mutex
 	merged := 0
+	var idle []*bufio.Reader // their memory serves one range after the other
+	reader := func(r io.Reader) *bufio.Reader {
+		mu.Lock()
+		defer mu.Unlock()
+		if n := len(idle); n > 0 {
+			br := idle[n-1]
+			idle = idle[:n-1]
+			br.Reset(r)
+			return br
+		}
+		return bufio.NewReaderSize(r, blockSize)
+	}
 	parallel(n, true, func(i int) {
 		rep := &Report{Path: out.rep.Path}
 		part := f.sink(rep)
 		from := int64(i) * rangeSize
 		r := &rangeReader{file: file, at: from, end: min(from+rangeSize, o.in.Size), size: o.in.Size, progress: f.opt.Progress}
-		br := bufio.NewReaderSize(r, blockSize)
+		br := reader(r)
 		part.offset = from
 		err := r.begin(br)
 		if err == nil {
@@ -43,6 +55,7 @@ func (f *feeder) readRanges(o *opened, out *sink) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		parts[i] = part
+		idle = append(idle, br)
 		for merged < n && parts[merged] != nil {
 			out.merge(parts[merged])
 			parts[merged] = &sink{} // lets its memory go
