@@ -56,6 +56,9 @@ func sniffSaid(l *source.Line) source.Confidence {
 	if _, ok := said(l.Text, &h); ok {
 		return source.Likely
 	}
+	if shown(l.Text, nobody{}) {
+		return source.Fragment
+	}
 	return source.No
 }
 
@@ -69,6 +72,9 @@ func (r *saidReader) Line(l *source.Line, out source.Sink) source.Took {
 	var h source.Holes
 	s, ok := said(l.Text, &h)
 	if !ok {
+		if shown(l.Text, timed{out, r.instant(l)}) {
+			return source.Mine
+		}
 		return source.NotMine
 	}
 	name := h[0]
@@ -97,4 +103,26 @@ func (r *saidReader) Line(l *source.Line, out source.Sink) source.Took {
 	}
 	out.State(e)
 	return source.Mine
+}
+
+// instant is when a line was written: by its own stamp, else by its frame's.
+func (r *saidReader) instant(l *source.Line) fact.Header {
+	h := fact.Header{Time: l.Time, Res: l.Res}
+	if at, ok := source.Between(l.Text, `time="`, `"`); ok {
+		if t, res, _, ok := source.ISOTime(r.env, at); ok {
+			h.Time, h.Res = t, fact.Lasting(res)
+		}
+	}
+	return h
+}
+
+// timed gives facts the time of their line.
+type timed struct {
+	source.Sink
+	at fact.Header
+}
+
+func (t timed) State(f fact.Fact) {
+	f.Head().Time, f.Head().Res = t.at.Time, t.at.Res
+	t.Sink.State(f)
 }

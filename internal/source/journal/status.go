@@ -17,6 +17,8 @@ var statusRules = source.NewRules(
 	source.Rule[act]{Words: "^Active: failed (Result: %w) since %s;", Do: (*said).statusFailed},
 	source.Rule[act]{Words: "^Active: activating (auto-restart) (Result: %w) since %s;", Do: (*said).statusFailed},
 	source.Rule[act]{Words: "^Active: inactive (dead) since %s;", Do: (*said).statusDead},
+	source.Rule[act]{Words: "^Active: failed (Result: %w)", Do: (*said).statusFailed},
+	source.Rule[act]{Words: "^Active: inactive (dead)", Do: (*said).statusDead},
 	source.Rule[act]{Words: "^Active: active (running) since %s;", Do: (*said).statusUp},
 )
 

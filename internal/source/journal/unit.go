@@ -39,6 +39,13 @@ func sniffUnit(l *source.Line) source.Confidence {
 		return source.Likely
 	case isStatus(b):
 		return source.Likely
+	case source.Has(b, ".service - "):
+		if name, _ := source.Field(b); unitLike(name) {
+			return source.Likely
+		}
+	}
+	if _, _, ok := service(b); ok {
+		return source.Fragment
 	}
 	if key, _, ok := bytes.Cut(b, []byte("=")); ok {
 		if knob, known := unitKeys[string(key)]; known && knob != nil {
@@ -65,7 +72,7 @@ func isStatus(b []byte) bool {
 		name, _ := source.Field(b[bytes.IndexByte(b, ' ')+1:])
 		return unitLike(name)
 	case source.HasPrefix(b, "Active: "):
-		return source.Has(b, " since ") || source.Has(b, "(dead)")
+		return source.Has(b, " since ") || source.Has(b, "(dead)") || source.Has(b, "(Result: ")
 	case source.HasPrefix(b, "Main PID: "), source.HasPrefix(b, "Process: "):
 		return source.Has(b, "code=")
 	}
@@ -186,6 +193,13 @@ func (r *unitReader) logical(l *source.Line, out source.Sink) source.Took {
 		return source.Mine
 	case isStatus(b):
 		return r.status(l, b, out)
+	case r.serviceStatus(l, b, out):
+		return source.Mine
+	}
+	if name, _ := source.Field(b); unitLike(name) && source.Has(b, ".service - ") { // older systemctl shows no dot
+		r.defaults(out)
+		r.unit = string(name)
+		return source.Mine
 	}
 	key, value, ok := bytes.Cut(b, []byte("="))
 	if !ok || !keyName(key) {
