@@ -296,22 +296,33 @@ func (f *fold) end(path string, party fact.Party, yield func(fact.Fact)) {
 		return cmp.Or(cmp.Compare(a.at, b.at), strings.Compare(f.list[ua].name, f.list[ub].name), cmp.Compare(ma, mb), cmp.Compare(ca, cb))
 	})
 	step := time.Duration(f.step) * time.Second
+	labels := map[tallyKey]map[string]string{} // shared: nobody changes them
 	for _, w := range rows {
-		up, method, class := w.k.parts()
-		s := &fact.Sample{Name: fact.SampleRequests, Interval: fact.Lasting(step), Value: float64(w.n), Count: w.n, Labels: map[string]string{}}
+		s := &fact.Sample{Name: fact.SampleRequests, Interval: fact.Lasting(step), Value: float64(w.n), Count: w.n}
 		s.Party, s.Origin.Path = party, path
 		if w.at != 0 {
 			s.Time = time.Unix(w.at, 0).Add(step).UTC()
 		}
-		if n := f.list[up].name; n != "" {
-			s.Labels["upstream"] = n
-		}
-		if m := methods[method]; m != "" {
-			s.Labels["method"] = m
-		}
-		if class < 10 {
-			s.Labels["class"] = string(rune('0'+class)) + "xx"
+		if s.Labels = labels[w.k]; s.Labels == nil {
+			s.Labels = f.labels(w.k)
+			labels[w.k] = s.Labels
 		}
 		yield(s)
 	}
+}
+
+// labels tell what a tally counts.
+func (f *fold) labels(k tallyKey) map[string]string {
+	m := map[string]string{}
+	up, method, class := k.parts()
+	if n := f.list[up].name; n != "" {
+		m["upstream"] = n
+	}
+	if s := methods[method]; s != "" {
+		m["method"] = s
+	}
+	if class < 10 {
+		m["class"] = string(rune('0'+class)) + "xx"
+	}
+	return m
 }

@@ -24,6 +24,7 @@ type sink struct {
 	prev    time.Time
 	depth   int
 	whole   bool // every request is wanted whole
+	keeper  keeper
 
 	fold    *fold // the one used last, of format folded
 	folded  *Format
@@ -89,8 +90,6 @@ func (s *sink) foldOf(r *fact.Request) *fold {
 	return fo
 }
 
-func (s *sink) ownRequest(r *fact.Request) *fact.Request { return s.own(r).(*fact.Request) }
-
 // own makes a copy of x that may be kept, with its origin and without secrets.
 func (s *sink) own(x fact.Fact) fact.Fact {
 	h := x.Head()
@@ -105,7 +104,12 @@ func (s *sink) own(x fact.Fact) fact.Fact {
 		t := s.line.Text
 		h.Origin.Text = View(t[:min(len(t), fact.MaxText)])
 	}
-	c := x.Clone()
+	var c fact.Fact
+	if r, ok := x.(*fact.Request); ok {
+		c = s.keeper.request(r)
+	} else {
+		c = x.Clone()
+	}
 	h.Origin = fact.Origin{Text: text} // as the reader left it, for it may use x again
 	return c
 }
@@ -243,7 +247,9 @@ func (s *sink) end() []fact.Fact {
 	}
 	out := s.facts
 	for _, x := range s.order {
-		s.folds[x].end(s.rep.Path, s.parties[x], func(f fact.Fact) { out = append(out, f) })
+		fo := s.folds[x]
+		fo.end(s.rep.Path, s.parties[x], func(f fact.Fact) { out = append(out, f) })
+		s.folds[x] = &fold{lost: fo.lost} // lets its memory go
 	}
 	covered := make([]*Format, 0, len(s.cov))
 	for x := range s.cov {
