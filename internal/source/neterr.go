@@ -88,15 +88,22 @@ var netWords = []struct {
 	{"eai_again", fact.NameNotResolved, fact.PhaseResolving, 0},
 	{"name or service not known", fact.NameNotResolved, fact.PhaseResolving, 0},
 	{"temporary failure in name resolution", fact.NameNotResolved, fact.PhaseResolving, 0},
+	{"nodename nor servname provided", fact.NameNotResolved, fact.PhaseResolving, 0}, // macOS
+	{"name does not resolve", fact.NameNotResolved, fact.PhaseResolving, 0},          // musl
+	{"no address associated with hostname", fact.NameNotResolved, fact.PhaseResolving, 0},
+	{"remote name could not be resolved", fact.NameNotResolved, fact.PhaseResolving, 0}, // .NET
 	{"server misbehaving", fact.NameNotResolved, fact.PhaseResolving, 0},
 	{"unknownhostexception", fact.NameNotResolved, fact.PhaseResolving, 0},
 	{"ehostunreach", fact.Unreachable, fact.PhaseConnecting, EHOSTUNREACH},
 	{"no route to host", fact.Unreachable, fact.PhaseConnecting, EHOSTUNREACH},
 	{"host is unreachable", fact.Unreachable, fact.PhaseConnecting, EHOSTUNREACH},
 	{"network is unreachable", fact.Unreachable, fact.PhaseConnecting, ENETUNREACH},
+	{"host is down", fact.Unreachable, fact.PhaseConnecting, EHOSTDOWN},
 	{"too many open files", fact.LimitHit, fact.PhaseConnecting, EMFILE},
 	{"no file descriptors available", fact.LimitHit, fact.PhaseConnecting, EMFILE},
 	{"cannot assign requested address", fact.LimitHit, fact.PhaseConnecting, EADDRNOTAVAIL},
+	{"can't assign requested address", fact.LimitHit, fact.PhaseConnecting, EADDRNOTAVAIL},        // FreeBSD, macOS
+	{"only one usage of each socket address", fact.LimitHit, fact.PhaseConnecting, EADDRNOTAVAIL}, // Windows, of a connection out
 	{"address not available", fact.LimitHit, fact.PhaseConnecting, EADDRNOTAVAIL},
 	{"tls handshake timeout", fact.TLSFailed, fact.PhaseTLS, 0},
 	{"tls: ", fact.TLSFailed, fact.PhaseTLS, 0},
@@ -116,6 +123,12 @@ var netWords = []struct {
 	{"server disconnected", fact.ClosedBeforeReply, fact.PhaseWaiting, 0},
 	{"unexpected end of file from server", fact.ClosedBeforeReply, fact.PhaseWaiting, 0},
 	{"other side closed", fact.ClosedBeforeReply, fact.PhaseWaiting, 0},
+	{"prematurely closed before response", fact.ClosedBeforeReply, fact.PhaseWaiting, 0}, // Reactor Netty
+	{"prematurely closed during response", fact.CutMidReply, fact.PhaseReading, 0},
+	{"forcibly closed by the remote host", fact.ResetBeforeReply, fact.PhaseWaiting, ECONNRESET}, // Windows
+	{"software caused connection abort", fact.ResetBeforeReply, fact.PhaseWaiting, ECONNABORTED},
+	{"und_err_headers_timeout", fact.ReplyTimedOut, fact.PhaseWaiting, 0}, // undici
+	{"und_err_connect_timeout", fact.ConnectTimedOut, fact.PhaseConnecting, ETIMEDOUT},
 	{"econnreset", fact.ResetBeforeReply, fact.PhaseWaiting, ECONNRESET},
 	{"connection reset", fact.ResetBeforeReply, fact.PhaseWaiting, ECONNRESET},
 	{"epipe", fact.ResetBeforeReply, fact.PhaseSending, EPIPE},
@@ -125,6 +138,8 @@ var netWords = []struct {
 	{"dial tcp", fact.ConnectTimedOut, fact.PhaseConnecting, 0}, // what is left of dials: "i/o timeout", "operation was canceled"
 	{"connect timeout", fact.ConnectTimedOut, fact.PhaseConnecting, ETIMEDOUT},
 	{"connect timed out", fact.ConnectTimedOut, fact.PhaseConnecting, ETIMEDOUT},
+	{"connect: operation timed out", fact.ConnectTimedOut, fact.PhaseConnecting, ETIMEDOUT},             // FreeBSD, macOS
+	{"connected party did not properly respond", fact.ConnectTimedOut, fact.PhaseConnecting, ETIMEDOUT}, // Windows
 	{"connection timed out", fact.ConnectTimedOut, fact.PhaseConnecting, ETIMEDOUT},
 	{"etimedout", fact.ConnectTimedOut, fact.PhaseConnecting, ETIMEDOUT},
 	{"esockettimedout", fact.ReplyTimedOut, fact.PhaseWaiting, 0},

@@ -61,6 +61,11 @@ func trouble(l *source.Line, msg []byte, out source.Sink) bool {
 		out.State(e)
 		return true
 	}
+	if low := bytes.ToLower(msg); errno == source.EADDRNOTAVAIL && !source.Has(low, "listen") && !source.Has(low, "bind") {
+		e := event(l, fact.LimitReached, "EADDRNOTAVAIL", backend(), msg)
+		e.Limit = fact.LimitPorts
+		out.State(e)
+	}
 	addr := server(msg)
 	if forwards(msg) {
 		q := &fact.Request{Partial: true, Detail: clip(msg), Ended: m, Phase: phase, Errno: errno, Writer: fact.WriterSelf}

@@ -194,7 +194,7 @@ func (s *said) slowLookup() {
 	s.out.State(e)
 }
 
-// clientRules are curl's last words, by its exit code.
+// clientRules are last words of curl, by its exit code, and of wget.
 var clientRules = source.NewRules(
 	source.Rule[act]{Words: "curl: (6) Could not resolve host: %w", Do: asked(fact.NameNotResolved, fact.PhaseResolving, 0)},
 	source.Rule[act]{Words: "curl: (7) %s Connection refused", Do: asked(fact.Refused, fact.PhaseConnecting, source.ECONNREFUSED)},
@@ -205,16 +205,32 @@ var clientRules = source.NewRules(
 	source.Rule[act]{Words: "curl: (28) Failed to connect to %s", Do: asked(fact.ConnectTimedOut, fact.PhaseConnecting, source.ETIMEDOUT)},
 	source.Rule[act]{Words: "curl: (28) Operation timed out after %d milliseconds with 0 %s", Do: asked(fact.ReplyTimedOut, fact.PhaseWaiting, 0)},
 	source.Rule[act]{Words: "curl: (28) Operation timed out after %d milliseconds with %s", Do: asked(fact.CutMidReply, fact.PhaseReading, 0)},
+	source.Rule[act]{Words: "curl: (28) Resolving timed out after %d milliseconds", Do: asked(fact.NameNotResolved, fact.PhaseResolving, 0)},
+	source.Rule[act]{Words: "curl: (28) SSL connection timeout", Do: asked(fact.TLSFailed, fact.PhaseTLS, 0)},
+	source.Rule[act]{Words: "curl: (28) Operation too slow", Do: asked(fact.CutMidReply, fact.PhaseReading, 0)},
+	source.Rule[act]{Words: "curl: (1) Received HTTP/0.9 when not allowed", Do: asked(fact.BadReply, fact.PhaseWaiting, 0)},
+	source.Rule[act]{Words: "curl: (8) Weird server reply", Do: asked(fact.BadReply, fact.PhaseWaiting, 0)},
+	source.Rule[act]{Words: "curl: (35) Recv failure: Connection reset by peer", Do: asked(fact.TLSFailed, fact.PhaseTLS, source.ECONNRESET)},
+	source.Rule[act]{Words: "curl: (56) OpenSSL SSL_read: Connection reset by peer", Do: asked(fact.ResetBeforeReply, fact.PhaseWaiting, source.ECONNRESET)},
+	source.Rule[act]{Words: "curl: (56) Failure when receiving data from the peer", Do: asked(fact.CutMidReply, fact.PhaseReading, 0)},
 	source.Rule[act]{Words: "curl: (35) %s", Do: asked(fact.TLSFailed, fact.PhaseTLS, 0)},
 	source.Rule[act]{Words: "curl: (52) Empty reply from server", Do: asked(fact.ClosedBeforeReply, fact.PhaseWaiting, 0)},
 	source.Rule[act]{Words: "curl: (55) %s", Do: asked(fact.ResetBeforeReply, fact.PhaseSending, source.EPIPE)},
 	source.Rule[act]{Words: "curl: (56) Recv failure: Connection reset by peer", Do: asked(fact.ResetBeforeReply, fact.PhaseWaiting, source.ECONNRESET)},
 	source.Rule[act]{Words: "curl: (60) %s", Do: asked(fact.TLSFailed, fact.PhaseTLS, 0)},
+	source.Rule[act]{Words: "curl: (51) %s", Do: asked(fact.TLSFailed, fact.PhaseTLS, 0)},
+	source.Rule[act]{Words: "wget: unable to resolve host address %w", Do: asked(fact.NameNotResolved, fact.PhaseResolving, 0)},
+	source.Rule[act]{Words: "wget: server returned error: HTTP/1.1 %d", Do: answeredWith}, // busybox
+	source.Rule[act]{Words: "wget: can't connect to remote host %s: Connection refused", Do: asked(fact.Refused, fact.PhaseConnecting, source.ECONNREFUSED)},
+	source.Rule[act]{Words: "wget: download timed out", Do: asked(fact.ReplyTimedOut, fact.PhaseWaiting, 0)},
+	source.Rule[act]{Words: "Read error (Connection reset by peer) in headers.", Do: asked(fact.ResetBeforeReply, fact.PhaseWaiting, source.ECONNRESET)},
+	source.Rule[act]{Words: "Read error (Connection timed out) in headers.", Do: asked(fact.ReplyTimedOut, fact.PhaseWaiting, 0)},
+	source.Rule[act]{Words: "awaiting response... No data received.", Do: asked(fact.ClosedBeforeReply, fact.PhaseWaiting, 0)},
 	source.Rule[act]{Words: "curl: (92) HTTP/2 stream %d was not closed cleanly%s", Do: asked(fact.CutMidReply, fact.PhaseReading, 0)},
 )
 
 var client = source.Format{
-	ID: "curl", Tech: tech, Title: "errors of curl",
+	ID: "curl", Tech: tech, Title: "errors of curl and wget",
 	Sniff: func(l *source.Line) source.Confidence {
 		var h source.Holes
 		if _, ok := clientRules.Match(l.Text, &h); ok {
@@ -225,10 +241,17 @@ var client = source.Format{
 	NewReader: func(env *source.Env) source.LineReader { return ruleReader{env, clientRules} },
 }
 
+// answeredWith: the client tells the status it got, and nothing else.
+func answeredWith(s *said) {
+	q := &fact.Request{Detail: clip(s.msg), Status: source.Int(s.h[0])}
+	q.Time, q.Res, q.Party = s.l.Time, s.l.Res, fact.Party{Role: fact.RoleClient, Tech: "wget"}
+	s.out.State(q)
+}
+
 func asked(m fact.Mechanism, p fact.Phase, errno int) act {
 	return func(s *said) {
 		q := &fact.Request{Partial: true, Detail: clip(s.msg), Ended: m, Phase: p, Errno: errno}
-		q.Time, q.Res, q.Party = s.l.Time, s.l.Res, fact.Party{Role: fact.RoleClient, Tech: "curl"}
+		q.Time, q.Res, q.Party = s.l.Time, s.l.Res, fact.Party{Role: fact.RoleClient, Tech: asker(s.msg)}
 		if host, ok := source.Between(s.msg, "connect to ", " "); ok {
 			q.Host = string(host)
 		}
@@ -238,4 +261,12 @@ func asked(m fact.Mechanism, p fact.Phase, errno int) act {
 		q.Attempts = []fact.Attempt{{Ended: m, Errno: errno}}
 		s.out.State(q)
 	}
+}
+
+// asker is the program that speaks: wget does not always name itself.
+func asker(b []byte) string {
+	if source.Has(b, "curl: (") {
+		return "curl"
+	}
+	return "wget"
 }

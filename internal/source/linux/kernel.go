@@ -83,6 +83,7 @@ var rules = source.NewRules(
 	// The network.
 	source.Rule[act]{Words: "ossible SYN flooding on port %w. %s", Do: (*said).synFlood},
 	source.Rule[act]{Words: "conntrack: table full, dropping packet", Do: limit(fact.LimitConntrack, "table full")},
+	source.Rule[act]{Words: "onewconn: %sListen queue overflow: %d already in queue", Do: (*said).listenFull}, // FreeBSD, macOS
 	source.Rule[act]{Words: "nf_conntrack: expectation table full", Do: limit(fact.LimitConntrack, "table full")},
 	source.Rule[act]{Words: "TCP: out of memory -- consider tuning tcp_mem", Do: limit(fact.LimitMemory, "tcp_mem")},
 	source.Rule[act]{Words: "TCP: too many orphaned sockets", Do: limit(fact.LimitConnections, "orphaned sockets")},
@@ -141,7 +142,7 @@ func sniffKernel(l *source.Line) source.Confidence {
 	}
 	_, _, msg, framed := stampOf(&source.Env{}, l)
 	var h source.Holes
-	_, ok := rules.Match(msg, &h)
+	_, ok := match(msg, &h)
 	switch {
 	case ok && framed:
 		return source.Sure
@@ -155,6 +156,62 @@ func sniffKernel(l *source.Line) source.Confidence {
 		return source.Fragment
 	}
 	return source.No
+}
+
+// loosely are words that make a message without the kernel's spelling worth
+// another look.
+var loosely = [...]string{"conntrack", "syn flooding", "out of memory", "killed process", "kill process", "orphaned sockets", "time wait bucket", "neighbour table", "soft lockup", "segfault at"}
+
+// match finds what a message tells. One that somebody typed anew, in other
+// letters or with other blanks, counts too.
+func match(msg []byte, h *source.Holes) (act, bool) {
+	do, ok := rules.Match(msg, h)
+	if ok || len(msg) > maxTyped {
+		return do, ok
+	}
+	low := bytes.ToLower(msg)
+	for _, w := range loosely {
+		if source.Has(low, w) {
+			return typed.Match(spaced(low), h)
+		}
+	}
+	return do, false
+}
+
+// maxTyped bounds a message that somebody typed anew, in bytes.
+const maxTyped = 300
+
+// typed are the messages that people quote most, in small letters.
+var typed = source.NewRules(
+	source.Rule[act]{Words: "conntrack: table full", Do: limit(fact.LimitConntrack, "table full")},
+	source.Rule[act]{Words: "conntrack table full", Do: limit(fact.LimitConntrack, "table full")},
+	source.Rule[act]{Words: "possible syn flooding on port %w", Do: (*said).synFlood},
+	source.Rule[act]{Words: "memory cgroup out of memory: kill%w process %d (%s)", Do: func(s *said) { s.oom("cgroup", s.h[1], s.h[2], nil) }},
+	source.Rule[act]{Words: "out of memory: kill%w process %d (%s)", Do: func(s *said) { s.oom("host", s.h[1], s.h[2], nil) }},
+	source.Rule[act]{Words: "out of memory: kill process %d (%s)", Do: kill("host")},
+	source.Rule[act]{Words: "killed process %d (%s)", Do: kill("")},
+	source.Rule[act]{Words: "too many orphaned sockets", Do: limit(fact.LimitConnections, "orphaned sockets")},
+	source.Rule[act]{Words: "time wait bucket table overflow", Do: limit(fact.LimitPorts, "time-wait table")},
+	source.Rule[act]{Words: "neighbour table overflow", Do: onHost(fact.NetworkTrouble, "neighbour-table")},
+	source.Rule[act]{Words: "soft lockup - cpu#%d stuck for %ds! [%s:%d]", Do: (*said).lockup},
+	source.Rule[act]{Words: "^%w[%d]: segfault at ", Do: fault("SIGSEGV", 11)},
+	source.Rule[act]{Words: "%w[%d]: segfault at ", Do: fault("SIGSEGV", 11)},
+)
+
+// spaced returns b with one blank after each colon and comma that stands
+// between words, and one between words.
+func spaced(b []byte) []byte {
+	out := make([]byte, 0, len(b)+8)
+	for i, c := range b {
+		if (c == ' ' || c == '\t') && len(out) > 0 && out[len(out)-1] == ' ' {
+			continue
+		}
+		out = append(out, c)
+		if (c == ':' || c == ',') && i+1 < len(b) && b[i+1] >= 'a' && b[i+1] <= 'z' {
+			out = append(out, ' ')
+		}
+	}
+	return out
 }
 
 // unmistakable reports whether a message without any frame is still the
@@ -190,7 +247,7 @@ func (r *kernelReader) Line(l *source.Line, out source.Sink) source.Took {
 	if at.IsZero() {
 		s.at, s.res = l.Time, l.Res
 	}
-	do, ok := rules.Match(msg, &s.h)
+	do, ok := match(msg, &s.h)
 	if !ok && !framed || l.Program != "" && l.Program != "kernel" {
 		return source.NotMine
 	}
@@ -304,6 +361,12 @@ func (s *said) synFlood() {
 	} else {
 		e.Party.Address = string(port)
 	}
+	s.out.State(e)
+}
+
+func (s *said) listenFull() {
+	e := s.event(fact.LimitReached, host(), "accept queue")
+	e.Limit, e.Used = fact.LimitQueue, source.Int(s.h[1])
 	s.out.State(e)
 }
 

@@ -134,12 +134,21 @@ var toolRules = source.NewRules(
 	source.Rule[func(*state) bool]{Words: "TcpExtListenDrops %s", Do: counter("syn-dropped")},
 	source.Rule[func(*state) bool]{Words: "TcpExt_ListenOverflows %s", Do: counter("overflowed")},
 	source.Rule[func(*state) bool]{Words: "TcpExt_ListenDrops %s", Do: counter("syn-dropped")},
+	source.Rule[func(*state) bool]{Words: "^ListenOverflows: %d", Do: func(s *state) bool { return s.limit(fact.LimitQueue, "overflowed", source.Int(s.h[0]).N) }},
+	source.Rule[func(*state) bool]{Words: "^ListenDrops: %d", Do: func(s *state) bool { return s.limit(fact.LimitQueue, "syn-dropped", source.Int(s.h[0]).N) }},
+	source.Rule[func(*state) bool]{Words: "^TCPReqQFullDrop: %d", Do: func(s *state) bool { return s.limit(fact.LimitQueue, "syn-dropped", source.Int(s.h[0]).N) }},
+	source.Rule[func(*state) bool]{Words: "^TCPTimeWaitOverflow: %d", Do: func(*state) bool { return true }}, // sockets that were let go early: no harm
+	source.Rule[func(*state) bool]{Words: "^%d TIME_WAIT", Do: func(s *state) bool { return s.waiting(s.h[0]) }},
+	source.Rule[func(*state) bool]{Words: "^%d TIME-WAIT", Do: func(s *state) bool { return s.waiting(s.h[0]) }},
+	source.Rule[func(*state) bool]{Words: "^TIME_WAIT%s", Do: func(s *state) bool { return s.waiting(s.h[0]) }},
+	source.Rule[func(*state) bool]{Words: "^TIME-WAIT%s", Do: func(s *state) bool { return s.waiting(s.h[0]) }},
 	source.Rule[func(*state) bool]{Words: "^%d passive connections rejected because of time stamp", Do: (*state).timeStamps},
 	source.Rule[func(*state) bool]{Words: "^cpu=%d %sdrop=%d early_drop=%d", Do: (*state).conntrackStats},
 	source.Rule[func(*state) bool]{Words: "^TCP: %s(estab %d, closed %d, orphaned %d, %stimewait %d", Do: (*state).summary},
 
 	// sysctl, and files under /proc and /sys.
 	source.Rule[func(*state) bool]{Words: "ip_local_port_range%s", Do: func(s *state) bool { return s.value("port-range", s.h[0]) }},
+	source.Rule[func(*state) bool]{Words: "net.inet.ip.portrange.first%s", Do: func(s *state) bool { return s.value("first-port", s.h[0]) }}, // FreeBSD, macOS
 	source.Rule[func(*state) bool]{Words: "nf_conntrack_max%s", Do: func(s *state) bool { return s.value("conntrack-max", s.h[0]) }},
 	source.Rule[func(*state) bool]{Words: "nf_conntrack_count%s", Do: func(s *state) bool { return s.value("conntrack-count", s.h[0]) }},
 	source.Rule[func(*state) bool]{Words: "somaxconn is set to the lower value of %d", Do: func(s *state) bool { return s.value("somaxconn", s.h[0]) }},
@@ -198,7 +207,12 @@ func (s *state) conntrackStats() bool {
 // summary is the TCP line of `ss -s`. Sockets in TIME-WAIT hold a port towards
 // one address for 60 s.
 func (s *state) summary() bool {
-	wait := source.Int(s.h[5])
+	return s.waiting(s.h[5])
+}
+
+// waiting: how many sockets are in TIME-WAIT.
+func (s *state) waiting(b []byte) bool {
+	wait := number(bytes.Trim(b, " \t=:"))
 	if !wait.Known {
 		return false
 	}
@@ -287,6 +301,12 @@ func (s *state) queryTime() bool {
 // ": 1", "\t1", or nothing, in which case the next line holds it.
 func (s *state) value(name string, b []byte) bool {
 	b = bytes.Trim(b, " \t=:`'\"")
+	if i := bytes.IndexByte(b, '#'); i > 0 {
+		b = bytes.TrimSpace(b[:i])
+	}
+	for _, word := range [...]string{"is ", "was ", "is set to ", "set to "} {
+		b = bytes.TrimPrefix(b, []byte(word))
+	}
 	if len(b) == 0 {
 		s.r.asked = name
 		s.r.sure = source.Fragment
@@ -301,7 +321,7 @@ func (s *state) answer(name string, b []byte) bool {
 	if len(f) == 0 || len(f) > 3 {
 		return false
 	}
-	n := source.Int([]byte(strings.TrimRight(f[0], ";,")))
+	n := number([]byte(strings.TrimRight(f[0], ";,.")))
 	if !n.Known || n.N < 0 {
 		return f[0] == "unlimited"
 	}
@@ -316,6 +336,13 @@ func (s *state) answer(name string, b []byte) bool {
 		}
 		x := s.setting(fact.PortRange, "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"", "/etc/sysctl.d/")
 		x.Num, x.Text = fact.Num(to.N-n.N+1), f[0]+"-"+f[1]
+		s.out.State(x)
+	case "first-port": // up to the highest, unless portrange.last says else
+		if n.N < 1024 || n.N > 65535 {
+			return false
+		}
+		x := s.setting(fact.PortRange, "sysctl net.inet.ip.portrange.first=16384", "/etc/sysctl.conf")
+		x.Num, x.Text = fact.Num(65535-n.N+1), f[0]+"-65535"
 		s.out.State(x)
 	case "conntrack-max":
 		s.r.most = n.N
@@ -340,6 +367,14 @@ func (s *state) answer(name string, b []byte) bool {
 		s.out.State(x)
 	}
 	return true
+}
+
+// number reads a whole number, with or without commas between thousands.
+func number(b []byte) fact.Int {
+	if i := bytes.IndexByte(b, ','); i > 0 && i < 4 && len(b) > 4 {
+		return source.Int(bytes.ReplaceAll(b, []byte(","), nil))
+	}
+	return source.Int(b)
 }
 
 // conntrackUse compares count and maximum once both are known.
