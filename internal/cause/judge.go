@@ -314,17 +314,22 @@ func (v *Verdict) decide(best *opinion, e *failure.Episode) {
 	}
 	slices.SortStableFunc(v.Signals, byWeight)
 	slices.SortStableFunc(v.Doubts, byWeight)
-	switch {
-	case best.p >= provenFrom && proof && len(v.Failures) > 0:
-		v.Grade = Proven
-	case best.p >= likelyFrom:
-		v.Grade = Likely
-	default:
-		v.Grade = Possible
-	}
+	v.Grade = grade(best.p, proof && len(v.Failures) > 0)
 	if v.Grade != Proven && len(v.Next) == 0 {
 		v.Next = nextFor(e)
 	}
+}
+
+// grade is the word for a confidence; proof tells that the cause itself was
+// shown.
+func grade(confidence float64, proof bool) Grade {
+	switch {
+	case confidence >= provenFrom && proof:
+		return Proven
+	case confidence >= likelyFrom:
+		return Likely
+	}
+	return Possible
 }
 
 // witnesses are technologies that tell of others' troubles: they are not whom
@@ -391,8 +396,9 @@ func merge(out []*Verdict, v *Verdict) []*Verdict {
 func (v *Verdict) absorb(w *Verdict) {
 	nv, nw := float64(max(v.N, 1)), float64(max(w.N, 1))
 	v.Confidence = (v.Confidence*nv + w.Confidence*nw) / (nv + nw)
-	if w.Grade == Proven && v.Grade != Proven && w.N > v.N || v.Grade == "" {
-		v.Grade = w.Grade
+	proof := v.Grade == Proven && v.N >= w.N || w.Grade == Proven && w.N >= v.N
+	if v.Cause != nil {
+		v.Grade = grade(v.Confidence, proof)
 	}
 	if w.N > v.N {
 		v.Mechanism = w.Mechanism
