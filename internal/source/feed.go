@@ -60,10 +60,6 @@ type Excerpt struct {
 	Text string
 }
 
-// MaxDoc bounds an input that is read as a whole, in bytes: the pods of a
-// cluster of five thousand, as JSON.
-const MaxDoc = 256 << 20
-
 // Feed reads inputs and yields their facts, in the order of the inputs'
 // names. Configurations are read first. It returns a report on each input; an
 // error only for options that make no sense.
@@ -102,6 +98,9 @@ func Feed(env *Env, formats []Format, wrappers []Wrapper, inputs []Input, opt Op
 			if o.config() == config {
 				which = append(which, i)
 			}
+		}
+		if config {
+			which = f.together(which, opened, reports, found)
 		}
 		parallel(len(which), !config, func(n int) {
 			i := which[n]
@@ -359,33 +358,6 @@ func (f *feeder) read(o *opened, out *sink) {
 		f.readDoc(o, out)
 	default:
 		f.readLines(o, out)
-	}
-}
-
-func (f *feeder) readDoc(o *opened, out *sink) {
-	rep := out.rep
-	data, err := io.ReadAll(io.LimitReader(o.r, MaxDoc+1))
-	if len(data) > MaxDoc {
-		rep.Err = fmt.Errorf("read %s: larger than %d MiB", o.doc.Title, MaxDoc>>20)
-		return
-	}
-	if err != nil && len(data) == 0 {
-		rep.Err = err
-		return
-	}
-	rep.Lines = bytes.Count(data, []byte{'\n'})
-	if len(data) > 0 && data[len(data)-1] != '\n' {
-		rep.Lines++
-	}
-	out.format, out.line = o.doc, &Line{Path: o.in.Path}
-	doc := &Doc{Path: o.in.Path, Data: data, Skip: func(n int, why string) { out.skip(n, why) }}
-	if e := o.doc.ReadDoc(f.env, doc, out); e != nil {
-		rep.Err = e
-		return
-	}
-	out.tally[o.doc] += max(rep.Lines, 1)
-	if err != nil {
-		rep.Err = fmt.Errorf("read to its end: %w", err)
 	}
 }
 

@@ -64,6 +64,12 @@ type Format struct {
 	// Config: read before all logs, because it may tell how to read them
 	// (see [Env.Hint]).
 	Config bool
+	// ReadDocs, if set, is called once for all documents of a Config format
+	// together, in the order of their names, because one may include others.
+	// It states each fact to that one of outs whose document it stands in;
+	// docs[i] and outs[i] belong together. An error means that nothing of any
+	// could be read. ReadDoc is then for a document by itself.
+	ReadDocs func(env *Env, docs []*Doc, outs []Sink) error
 }
 
 // HeadSize is how much of an input SniffDoc sees, in bytes.
