@@ -65,11 +65,15 @@ func (f *fold) thin() {
 	}
 	f.bar.known = false
 	near := map[int64]bool{}
-	for k := range f.alike {
-		if near[k.minute] && near[k.minute-5*60] && near[k.minute+5*60] {
+	for _, r := range f.kept {
+		if r.Time.IsZero() {
 			continue
 		}
-		for m := k.minute - 5*60; m <= k.minute+5*60; m += 60 {
+		at := r.Time.Unix()
+		if at -= at % 60; near[at] && near[at-5*60] && near[at+5*60] {
+			continue
+		}
+		for m := at - 5*60; m <= at+5*60; m += 60 {
 			near[m] = true
 		}
 	}
@@ -99,4 +103,12 @@ func (f *fold) thin() {
 	}
 	// As many minutes again may come before it is worth another look.
 	f.thinAt = max(maxMinutes, min(2*len(f.controls), maxControls/f.perMinute))
+}
+
+// mix spreads the bits of x (the finalizer of splitmix64).
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }

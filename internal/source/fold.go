@@ -16,11 +16,6 @@ const (
 	// for comparison: enough that a share of one in four is seen in one
 	// minute, and of one in a hundred in ten.
 	controlsAMinute = 16
-	// alikeAMinute is how many failures that look alike are kept whole in one
-	// minute; the others are counted on the last of them.
-	alikeAMinute = 50
-	// maxKept bounds the requests kept whole.
-	maxKept = 40_000
 	// maxBackend is how many ordinary requests of a backend's own log are
 	// kept, so that "the backend never saw it" can be told.
 	maxBackend = 30_000
@@ -42,12 +37,13 @@ type fold struct {
 	list    []upstream
 	near    [1 << nearBits]int32 // their numbers, by a hash of the name
 
-	kept     []*fact.Request
+	kept     []*fact.Request // troubled ones
 	alike    map[alike]*alikeN
+	grain    grain
+	answered []*fact.Request     // ordinary ones of a backend
 	controls map[int64][]control // by minute, the lowest hashes
 	bar      bar                 // of the minute looked at last
-	backend  int
-	lost     int // requests of a backend not kept
+	lost     int                 // requests of a backend not kept
 	latest   int64
 
 	perMinute int   // controls a minute
@@ -61,24 +57,10 @@ type upstream struct {
 	heard time.Time // when it was last heard of
 }
 
-type alike struct {
-	minute         int64
-	status         int64
-	ended          fact.Mechanism
-	code           string
-	upstream, meth string
-	partial        bool
-}
-
-type alikeN struct {
-	n    int
-	last *fact.Request
-}
-
 func newFold() *fold {
 	return &fold{
 		step: 60, minutes: map[int64]*minute{}, names: map[string]int32{"": 0}, list: []upstream{{}},
-		alike: map[alike]*alikeN{}, controls: map[int64][]control{},
+		alike: map[alike]*alikeN{}, grain: finest, controls: map[int64][]control{},
 		perMinute: controlsAMinute, thinAt: maxMinutes, spacing: 1,
 	}
 }
@@ -122,12 +104,11 @@ func (f *fold) add(r *fact.Request, offset int64, own func(*fact.Request) *fact.
 	switch {
 	case Troubled(r):
 		f.idle(r)
-		f.keep(r, at, own)
+		f.keep(r, own)
 	case r.Party.Role != fact.RoleBackend:
 		f.control(r, at, offset, own)
-	case f.backend < maxBackend:
-		f.backend++
-		f.kept = append(f.kept, own(r))
+	case len(f.answered) < maxBackend:
+		f.answered = append(f.answered, own(r))
 	default:
 		f.lost++
 	}
@@ -137,6 +118,9 @@ func (f *fold) add(r *fact.Request, offset int64, own func(*fact.Request) *fact.
 // shift moves the origins by the lines that stand before this fold's range.
 func (f *fold) shift(lines int) {
 	for _, r := range f.kept {
+		r.Origin.Line += lines
+	}
+	for _, r := range f.answered {
 		r.Origin.Line += lines
 	}
 	for _, c := range f.controls {
@@ -175,20 +159,11 @@ func (f *fold) merge(g *fold) {
 	f.latest = max(f.latest, g.latest)
 	as := func(r *fact.Request) *fact.Request { return r }
 	for _, r := range g.kept {
-		if r.Party.Role == fact.RoleBackend && !Troubled(r) {
-			if f.backend++; f.backend > maxBackend {
-				f.lost++
-				continue
-			}
-			f.kept = append(f.kept, r)
-			continue
-		}
-		at := int64(0)
-		if !r.Time.IsZero() {
-			at = r.Time.Unix() - r.Time.Unix()%60
-		}
-		f.keep(r, at, as)
+		f.keep(r, as)
 	}
+	room := min(len(g.answered), maxBackend-len(f.answered))
+	f.answered = append(f.answered, g.answered[:room]...)
+	f.lost += len(g.answered) - room
 	f.lost += g.lost
 	f.join(g.controls)
 }
@@ -227,42 +202,9 @@ func (f *fold) hear(r *fact.Request, last int32) {
 	}
 }
 
-// keep keeps a request that is more than ordinary, or counts it on one like
-// it.
-func (f *fold) keep(r *fact.Request, minute int64, own func(*fact.Request) *fact.Request) {
-	k := alike{minute: minute, status: r.Status.Or(-1), ended: r.Ended, code: r.Code, meth: r.Method, partial: r.Partial}
-	if len(r.Attempts) > 0 {
-		k.upstream = r.Attempts[len(r.Attempts)-1].Address
-	}
-	a := f.alike[k]
-	if a == nil {
-		if len(f.kept) >= 2*maxKept {
-			return // the samples still count it
-		}
-		k.code, k.upstream, k.meth = strings.Clone(k.code), strings.Clone(k.upstream), strings.Clone(k.meth)
-		a = &alikeN{}
-		f.alike[k] = a
-	}
-	a.n += r.N()
-	if a.last != nil && (a.n > alikeAMinute || len(f.kept) >= maxKept) {
-		a.last.Count = a.last.N() + r.N()
-		return
-	}
-	a.last = own(r)
-	f.kept = append(f.kept, a.last)
-}
-
-// mix spreads the bits of x (the finalizer of splitmix64).
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
 // end yields what was kept and counted, in the order of time.
 func (f *fold) end(path string, party fact.Party, yield func(fact.Fact)) {
-	all := f.kept
+	all := slices.Concat(f.kept, f.answered)
 	for _, c := range f.controls {
 		for _, x := range c {
 			all = append(all, x.req)
