@@ -24,7 +24,7 @@ import (
 const tech = "haproxy"
 
 // Formats are the formats of HAProxy.
-var Formats = []source.Format{access, processLog, errorDump, statistics, config}
+var Formats = []source.Format{access, processLog, errorDump, statistics, listing, servers, config}
 
 func gateway() fact.Party { return fact.Party{Role: fact.RoleGateway, Tech: tech} }
 

@@ -20,6 +20,8 @@ func FuzzProcessLog(f *testing.F) { sourcetest.Fuzz(f, processLog) }
 func FuzzDump(f *testing.F)       { sourcetest.Fuzz(f, errorDump) }
 func FuzzStatistics(f *testing.F) { sourcetest.Fuzz(f, statistics) }
 func FuzzConfig(f *testing.F)     { sourcetest.Fuzz(f, config) }
+func FuzzListing(f *testing.F)    { sourcetest.Fuzz(f, listing) }
+func FuzzServers(f *testing.F)    { sourcetest.Fuzz(f, servers) }
 
 func BenchmarkAccess(b *testing.B)       { sourcetest.Bench(b, access, ordinaryLine) }
 func BenchmarkAccessSyslog(b *testing.B) { sourcetest.Bench(b, access, syslogLine) }

@@ -91,10 +91,6 @@ var messages = source.NewRules(
 	rule("reason: Layer4 %s", source.Fragment, layerCheck("Layer4 ")),
 	rule("reason: Layer6 %s", source.Fragment, layerCheck("Layer6 ")),
 	rule("reason: Layer7 %s", source.Fragment, layerCheck("Layer7 ")),
-
-	rule("The server returned an invalid or incomplete response.", source.Fragment, page(502)),
-	rule("No server is available to handle this request.", source.Fragment, page(503)),
-	rule("The server didn't respond in time.", source.Fragment, page(504)),
 )
 
 func about(h *source.Holes, e *fact.Event) {
@@ -149,10 +145,17 @@ func whyFailed(b []byte) string {
 	return ""
 }
 
-func checkFailed(h *source.Holes, e *fact.Event, _ source.Sink, _ frame) {
+// checkFailed: the last of the checks that a server may miss takes it out; its
+// own line may be missing.
+func checkFailed(h *source.Holes, e *fact.Event, out source.Sink, _ frame) {
 	about(h, e)
 	e.Kind, e.Reason = fact.ProbeFailed, "health-check"
 	checked(h[2], e)
+	if state, ok := source.Between(h[2], "status: 0/", ""); ok && source.Has(state, " DOWN") {
+		gone := *e
+		gone.Kind = fact.BackendDown
+		out.State(&gone)
+	}
 }
 
 func serverDown(h *source.Holes, e *fact.Event, _ source.Sink, _ frame) {

@@ -1,8 +1,6 @@
 package haproxy
 
 import (
-	"bytes"
-
 	"culprit/internal/fact"
 	"culprit/internal/source"
 )
@@ -116,18 +114,4 @@ func shortCheck(detail, why string) func(*source.Holes, *fact.Event, source.Sink
 
 func shortStatus(h *source.Holes, e *fact.Event, out source.Sink, f frame) {
 	shortCheck("Layer7 wrong status, code "+string(h[0]), "status")(&source.Holes{h[1]}, e, out, f)
-}
-
-// page is HAProxy's own error page, as somebody pasted it: the status is its
-// own, the mechanism is not told (503 is the page of every failed connect).
-func page(status int64) func(*source.Holes, *fact.Event, source.Sink, frame) {
-	return func(_ *source.Holes, e *fact.Event, out source.Sink, f frame) {
-		q := &fact.Request{Header: e.Header, Partial: true, Status: fact.Num(status), Writer: fact.WriterSelf}
-		q.Detail = string(bytes.TrimSpace(f.text))
-		switch status {
-		case 504:
-			q.Ended, q.Phase = fact.ReplyTimedOut, fact.PhaseWaiting
-		}
-		out.State(q)
-	}
 }

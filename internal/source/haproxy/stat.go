@@ -21,7 +21,11 @@ var statistics = source.Format{
 const statTitle = "# pxname,svname,"
 
 func sniffStat(head []byte, _ string) source.Confidence {
-	if bytes.HasPrefix(bytes.TrimLeft(head, "\ufeff \r\n"), []byte(statTitle)) {
+	head = bytes.TrimLeft(head, "\ufeff \r\n")
+	if first, rest, ok := bytes.Cut(head, []byte("\n")); ok && source.Has(first, "show stat") && len(first) < 200 {
+		head = bytes.TrimLeft(rest, " \r\n") // the command that printed it
+	}
+	if bytes.HasPrefix(head, []byte(statTitle)) {
 		return source.Sure
 	}
 	return source.No
@@ -123,7 +127,7 @@ func (r row) state(n int, out source.Sink) {
 		e.Party = fact.Party{Role: fact.RoleBackend, Name: r["pxname"]}
 	case kind == rowServer && (strings.HasPrefix(status, "DOWN") || strings.HasPrefix(status, "NOLB") || strings.HasPrefix(status, "MAINT")):
 		e.Kind, e.Detail = fact.BackendDown, status
-		e.Party = fact.Party{Role: fact.RoleBackend, Name: r["pxname"] + "/" + r["svname"], Address: r["addr"]}
+		e.Party = fact.Party{Role: fact.RoleBackend, Name: strings.Trim(r["pxname"]+"/"+r["svname"], "/"), Address: r["addr"]}
 		r.why(e)
 	default:
 		return
