@@ -53,7 +53,11 @@ type reader struct {
 	told    bool // the balancer's fixed time-outs were stated
 	inner   source.Line
 	scratch []byte
+	plain   source.Ordinary
 	end     int // where the object read last ended
+
+	second   [19]byte // a stamp up to the second, and its instant
+	secondAt time.Time
 }
 
 func newReader(env *source.Env) *reader {
@@ -79,7 +83,9 @@ func (r *reader) object(t []byte, l *source.Line, out source.Sink) source.Took {
 	r.end = end
 	switch {
 	case e.lb && (e.hasHTTP || len(e.details) > 0 || len(e.proxy) > 0):
-		r.request(e, 0, out)
+		if !r.fold(e, out) {
+			r.request(e, 0, out)
+		}
 		return source.Mine
 	case !whole:
 		if e.hasHTTP || len(e.logName) > 0 {
@@ -158,11 +164,7 @@ func (r *reader) request(e *entry, count int, out source.Sink) {
 
 // http fills q from the httpRequest of an entry.
 func (r *reader) http(e *entry, q *fact.Request) {
-	lat := e.latency
-	if n := len(lat); n > 0 && lat[n-1] == 's' {
-		lat = lat[:n-1]
-	}
-	q.Duration = source.Secs(lat)
+	q.Duration = latency(e)
 	q.Time, q.Res = r.stamp(e.stamp)
 	if !q.Time.IsZero() {
 		q.Time = q.Time.Add(q.Duration.Or(0))
