@@ -20,13 +20,13 @@ type values struct {
 	line   []byte
 	placed uint64 // kinds that have a place
 	tail   int    // where the layout's tail begins
-	place  [kinds]place
+	place  [kinds]extent
 	at     [kinds][]byte
 
 	widths [maxFields]int8 // of each field in the line before
 }
 
-type place struct{ from, to uint32 }
+type extent struct{ from, to uint32 }
 
 // The bounds of fields of one kind in one line.
 const (
@@ -119,7 +119,7 @@ func (l *layout) scan(b []byte, v *values) bool {
 			}
 		}
 		if f.once {
-			v.place[f.kind] = place{uint32(p), uint32(p + n)}
+			v.place[f.kind] = extent{uint32(p), uint32(p + n)}
 			v.has |= 1 << f.kind
 			v.placed |= 1 << f.kind
 		} else if f.kind != kSkip {
