@@ -74,9 +74,31 @@ func cutFrame(b []byte) (f frame) {
 	if i := bytes.Index(b, []byte(", referer: ")); i > 0 {
 		b, f.referer = b[:i], true
 	}
+	if len(f.level) > 0 {
+		b = f.broken(b)
+	}
 	f.text = b
 	f.hasAH = len(b) > 8 && b[0] == 'A' && b[1] == 'H' && b[7] == ':' && source.Int(b[2:7]).Known
 	return f
+}
+
+// broken finds the message of a line whose frame lost some of its brackets on
+// the way: "[proxy:error] pid 5:tid 6Permission denied: AH00952: ...".
+func (f *frame) broken(b []byte) []byte {
+	i := bytes.Index(b[:min(len(b), 120)], []byte(": AH"))
+	if i < 0 || len(b) < i+10 || b[i+9] != ':' || !source.Int(b[i+4:i+9]).Known {
+		return b
+	}
+	before := b[:i+2]
+	for _, w := range bareWords {
+		if bytes.HasSuffix(before, []byte(w.words)) {
+			if !f.code.set {
+				f.code = w.code
+			}
+			return b[i+2:]
+		}
+	}
+	return b
 }
 
 // cutSource takes off the place in the program that LogLevel debug shows,

@@ -25,6 +25,8 @@ var messages = source.NewRules(
 	rule("attempt to connect to Unix domain socket %w (%w) failed", source.Likely, connectSocket),
 	rule("attempt to connect to %w (%w) failed", source.Likely, connectFailed),
 	rule("attempt to connect to %w failed", source.Fragment, connectFailed),
+	rule("error creating fam %d socket for target %w", source.Likely, socketFailed),
+	rule("error creating Unix domain socket %w", source.Likely, socketFailed),
 	rule("failed to make connection to backend: %w", source.Likely, noConnection),
 	rule("failed to enable ssl support for %w", source.Likely, tlsFailed),
 	rule("SSL Proxy connect failed", source.Likely, tlsFailed),
@@ -104,6 +106,21 @@ func connectSocket(c *context) { connecting(c, "unix:"+clean(c.h[0])) }
 func connecting(c *context, address string) {
 	c.finish() // what was before is another member, or another request
 	tried(c.trouble(c.f.code.mechanism(fact.PhaseConnecting), fact.PhaseConnecting), address)
+}
+
+// socketFailed: there was no socket to connect with, for a limit or a right
+// that is missing. The target stands without its port.
+func socketFailed(c *context) {
+	c.finish()
+	target := clean(c.h[1])
+	if target == "" {
+		target = "unix:" + clean(c.h[0])
+	}
+	m := c.f.code.mechanism(fact.PhaseConnecting)
+	if m == fact.MechanismUnknown {
+		m = fact.GatewayFault
+	}
+	tried(c.trouble(m, fact.PhaseConnecting), target)
 }
 
 // noConnection follows a failed connect or a worker in error state. It names

@@ -67,6 +67,7 @@ func TestFetchError(t *testing.T) {
 		{"first byte timeout (reused connection)", false, fact.ReplyTimedOut, fact.PhaseWaiting, 0, ""},
 		{"timeout", true, fact.CutMidReply, fact.PhaseReading, 0, ""},
 		{"overflow", false, fact.ReplyTooBig, fact.PhaseWaiting, 0, ""},
+		{"http read error: overflow", false, fact.ReplyTooBig, fact.PhaseWaiting, 0, ""},
 		{"Received junk", false, fact.BadReply, fact.PhaseWaiting, 0, ""},
 		{"http format error", false, fact.BadReply, fact.PhaseWaiting, 0, ""},
 		{"backend write error: 104 (Connection reset by peer)", false, fact.ResetBeforeReply, fact.PhaseSending, 104, ""},

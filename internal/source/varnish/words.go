@@ -71,7 +71,7 @@ func readFetchError(b []byte, reading bool) (e fetchError, ok bool) {
 			e.ended = fact.ResetBeforeReply
 		}
 		return e, true
-	case source.Has(b, "first read error: "), source.Has(b, "http read error: "):
+	case numbered(b):
 		// "http first read error: -1 11 (Resource temporarily unavailable)"
 		n, _ := source.Between(b, "read error: ", "")
 		_, rest := source.Field(n)
@@ -103,6 +103,17 @@ func readFetchError(b []byte, reading bool) (e fetchError, ok bool) {
 		return e, true
 	}
 	return e, false
+}
+
+// numbered reports whether b tells of a read by numbers: "http read error: -1
+// 104", not "http read error: overflow".
+func numbered(b []byte) bool {
+	for _, pre := range [...]string{"first read error: ", "http read error: "} {
+		if n, ok := source.Between(b, pre, ""); ok {
+			return len(n) == 0 || n[0] == '-' || n[0] >= '0' && n[0] <= '9'
+		}
+	}
+	return false
 }
 
 // number reads the digits that b begins with.
