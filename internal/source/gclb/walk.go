@@ -47,6 +47,8 @@ type walker struct {
 	b   []byte
 	i   int
 	buf []byte // unescaped strings of this entry
+
+	escaped bool // the string stepped over last has escapes
 }
 
 // walk reads the object that begins at b. It returns where the object ended;
@@ -246,34 +248,38 @@ func (w *walker) key() (key []byte, more, ok bool) {
 	return key, true, w.open(':')
 }
 
-// Words of eight bytes in which skipString looks for a quote.
+// Words of eight bytes in which skipString looks for a quote or an escape.
 const (
 	lowBits  = 0x0101010101010101
 	highBits = 0x8080808080808080
 	quotes   = '"' * lowBits
+	escapes  = '\\' * lowBits
 )
 
-// skipString steps over a string; w.i is at its quote. Most are short, so that
-// the first bytes are searched eight at a time before a call is worth it.
+// skipString steps over a string, and notes whether it has escapes; w.i is at
+// its quote. Most are short, so that the first bytes are searched eight at a
+// time before a call is worth it.
 func (w *walker) skipString() bool {
-	i := w.i + 1
-	for n := 0; n < 4 && i+8 <= len(w.b); n++ {
-		x := binary.LittleEndian.Uint64(w.b[i:]) ^ quotes
-		if z := (x - lowBits) &^ x & highBits; z != 0 {
+	b, i := w.b, w.i+1
+	for n := 0; n < 4 && i+8 <= len(b); n++ {
+		word := binary.LittleEndian.Uint64(b[i:])
+		q, e := word^quotes, word^escapes
+		if z := ((q - lowBits) &^ q & highBits) | ((e - lowBits) &^ e & highBits); z != 0 {
 			j := i + bits.TrailingZeros64(z)>>3
-			if w.b[j-1] != '\\' {
-				w.i = j + 1
+			if b[j] == '"' {
+				w.i, w.escaped = j+1, false
 				return true
 			}
-			break
+			return w.skipLong(i, true)
 		}
 		i += 8
 	}
-	return w.skipLong(i)
+	return w.skipLong(i, false)
 }
 
 // skipLong steps over a string's rest that begins at i, with its escapes.
-func (w *walker) skipLong(i int) bool {
+func (w *walker) skipLong(i int, escaped bool) bool {
+	from := i
 	for {
 		j := bytes.IndexByte(w.b[i:], '"')
 		if j < 0 {
@@ -286,9 +292,11 @@ func (w *walker) skipLong(i int) bool {
 			k--
 		}
 		if (i-2-k)%2 == 0 {
+			w.escaped = escaped || bytes.IndexByte(w.b[from:i], '\\') >= 0
 			w.i = i
 			return true
 		}
+		escaped = true
 	}
 }
 
@@ -304,7 +312,7 @@ func (w *walker) text(v *[]byte) bool {
 		return false
 	}
 	raw := w.b[start : w.i-1]
-	if bytes.IndexByte(raw, '\\') >= 0 {
+	if w.escaped {
 		from := len(w.buf)
 		w.buf = unescape(w.buf, raw)
 		raw = w.buf[from:len(w.buf):len(w.buf)]
