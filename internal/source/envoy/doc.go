@@ -29,6 +29,7 @@ var Formats = []source.Format{
 		NewReader:   func(env *source.Env) source.LineReader { return &jsonReader{access: accessReader{env: env}} },
 		Independent: true,
 	},
+	pairs,
 	{
 		ID: "envoy-log", Tech: tech, Title: "Envoy process log",
 		Sniff:       sniffLog,

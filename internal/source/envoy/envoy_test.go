@@ -20,8 +20,9 @@ func FuzzAccess(f *testing.F) {
 func FuzzJSON(f *testing.F) {
 	sourcetest.Fuzz(f, Formats[1], `{"response_flags":"UF","response_code":503}`)
 }
-func FuzzLog(f *testing.F)   { sourcetest.Fuzz(f, Formats[2], "[2026-03-09 12:00:00.1][1][info] x") }
-func FuzzReply(f *testing.F) { sourcetest.Fuzz(f, Formats[3], connectText+". reset reason: overflow") }
+func FuzzPairs(f *testing.F) { sourcetest.Fuzz(f, pairs) }
+func FuzzLog(f *testing.F)   { sourcetest.Fuzz(f, Formats[3], "[2026-03-09 12:00:00.1][1][info] x") }
+func FuzzReply(f *testing.F) { sourcetest.Fuzz(f, Formats[4], connectText+". reset reason: overflow") }
 
 func BenchmarkAccess(b *testing.B) {
 	sourcetest.Bench(b, Formats[0],
