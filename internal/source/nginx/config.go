@@ -126,11 +126,34 @@ func endsDirective(line []byte) bool {
 	return false
 }
 
-// readConf reads a configuration, or a dump of one with all its files.
-func readConf(env *source.Env, doc *source.Doc, out source.Sink) error {
-	c := &conf{env: env, out: out, lines: bytes.Split(doc.Data, []byte{'\n'}), path: doc.Path, maps: map[string]*directive{}, named: map[string]*directive{}, to: map[string][]*directive{}, headers: map[*directive]string{}, zones: map[string]*directive{}, set: map[string]bool{}}
-	c.root = parseConf(doc.Data, doc.Path, doc.Skip)
-	env.Hint(hintConfigured, doc.Path)
+// conf is a configuration on its way to settings: a file with what it
+// includes.
+type conf struct {
+	set   *confSet
+	env   *source.Env
+	file  *confFile // where nginx begins to read
+	party fact.Party
+
+	root      *directive
+	whole     bool // files that it includes are there
+	upstreams []*directive
+	named     map[string]*directive // upstreams by name
+	passes    []*directive
+	to        map[string][]*directive // passes by what they name
+	maps      map[string]*directive   // by the variable they set
+	zones     map[string]*directive   // limit_req_zone by name
+	given     map[string]bool         // directives that occur outside upstream blocks
+
+	headers map[*directive]string // the Connection header that each block sets
+	formats int                   // log_format directives
+
+	proxies, servers, includes, http bool
+}
+
+// read states the settings.
+func (c *conf) read() {
+	c.maps, c.named, c.zones = map[string]*directive{}, map[string]*directive{}, map[string]*directive{}
+	c.to, c.headers, c.given = map[string][]*directive{}, map[*directive]string{}, map[string]bool{}
 	if c.root.find("keepalive") != nil { // a piece from within an upstream block
 		c.root.name = "upstream"
 	}
@@ -142,30 +165,6 @@ func readConf(env *source.Env, doc *source.Doc, out source.Sink) error {
 	c.walk(c.root)
 	c.groups()
 	c.defaults()
-	return nil
-}
-
-// conf is a configuration on its way to settings.
-type conf struct {
-	env   *source.Env
-	out   source.Sink
-	lines [][]byte
-	path  string
-	party fact.Party
-
-	root      *directive
-	upstreams []*directive
-	named     map[string]*directive // upstreams by name
-	passes    []*directive
-	to        map[string][]*directive // passes by what they name
-	maps      map[string]*directive   // by the variable they set
-	zones     map[string]*directive   // limit_req_zone by name
-	set       map[string]bool         // directives that occur outside upstream blocks
-
-	headers map[*directive]string // the Connection header that each block sets
-	formats int                   // log_format directives
-
-	proxies, servers, includes, http bool
 }
 
 // survey looks at all directives before any setting is stated.
@@ -185,8 +184,8 @@ func (c *conf) survey(d *directive) {
 			}
 		case x.name == "server" && len(x.args) == 0:
 			c.servers = true
-		case x.name == "include" && !strings.Contains(x.arg(0), "mime.types") && !strings.Contains(x.arg(0), "_params"):
-			c.includes = true
+		case x.name == "include":
+			c.includes = c.includes || c.misses(x.arg(0))
 		case x.name == "http":
 			c.http = true
 		case x.name == "map":
@@ -197,7 +196,7 @@ func (c *conf) survey(d *directive) {
 			c.logFormat(x)
 		}
 		if !within(x, "upstream") && d.name != "upstream" {
-			c.set[x.name] = true
+			c.given[x.name] = true
 		}
 		c.survey(x)
 	}
@@ -240,15 +239,49 @@ func (c *conf) walk(d *directive) {
 	}
 }
 
+// misses reports whether an include that was not found may hide what matters.
+// A pattern that nothing matches hides nothing where the other files are there.
+func (c *conf) misses(pattern string) bool {
+	if strings.Contains(pattern, "mime.types") || strings.Contains(pattern, "_params") {
+		return false
+	}
+	return !c.whole || !isGlob(pattern)
+}
+
 // setting makes a Setting of directive d.
 func (c *conf) setting(knob fact.Knob, d *directive, spelling string) *fact.Setting {
-	s := &fact.Setting{Knob: knob, Basis: fact.Configured, Spelling: spelling, Where: d.file, Object: blockName(d.up)}
+	s := &fact.Setting{Knob: knob, Basis: fact.Configured, Spelling: spelling, Where: d.file.name, Object: blockName(d.up)}
 	s.Party = c.party
 	s.Origin.Line = d.line
-	if d.line >= 1 && d.line <= len(c.lines) {
-		s.Origin.Text = string(bytes.TrimSpace(c.lines[d.line-1][:min(len(c.lines[d.line-1]), fact.MaxText)]))
+	if lines := d.file.lines; d.line >= 1 && d.line <= len(lines) {
+		line := lines[d.line-1]
+		s.Origin.Text = string(bytes.TrimSpace(line[:min(len(line), fact.MaxText)]))
 	}
 	return s
+}
+
+// stated is what tells a setting from others that the same line makes.
+type stated struct {
+	file   *confFile
+	line   int
+	knob   fact.Knob
+	object string
+	text   string
+	dur    fact.Dur
+	num    fact.Int
+}
+
+// state states a setting that d makes, once where its file is included in
+// blocks of one name.
+func (c *conf) state(d *directive, s *fact.Setting) {
+	if d.file.times > 1 {
+		key := stated{d.file, s.Origin.Line, s.Knob, s.Object, s.Text, s.Dur, s.Num}
+		if c.set.stated[key] {
+			return
+		}
+		c.set.stated[key] = true
+	}
+	d.file.out.State(s)
 }
 
 // blockName names a block as its user would: "upstream app", "server

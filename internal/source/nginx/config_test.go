@@ -189,7 +189,7 @@ func TestSharedConfigs(t *testing.T) {
 		if sniffConf(data, truth.File) == source.No && len(truth.Directives) > 0 {
 			t.Errorf("%s: not recognised", truth.File)
 		}
-		root := parseConf(data, truth.File, func(int, string) {})
+		root := parseConf(data, &confFile{skip: func(int, string) {}}, 1)
 		for _, want := range truth.Directives {
 			if !has(root, want.Line, want.Name, want.Args) {
 				t.Errorf("%s:%d: no %s %s", truth.File, want.Line, want.Name, want.Args)

@@ -143,7 +143,7 @@ func (c *conf) module(d *directive) bool {
 		if n := size(d.arg(0)); n.Known {
 			s := c.setting(fact.UpstreamHeaderMax, d, d.name+" {n};")
 			s.Num = n
-			c.out.State(s)
+			c.state(d, s)
 		}
 	case "next_upstream", "next_upstream_tries":
 		c.retry(d, pre)
@@ -186,7 +186,7 @@ func (c *conf) durOf(knob fact.Knob, d *directive, value, spelling string) {
 	}
 	s := c.setting(knob, d, spelling)
 	s.Dur = v
-	c.out.State(s)
+	c.state(d, s)
 }
 
 func (c *conf) num(knob fact.Knob, d *directive, spelling string) {
@@ -200,7 +200,7 @@ func (c *conf) numOf(knob fact.Knob, d *directive, value, spelling string) {
 	}
 	s := c.setting(knob, d, spelling)
 	s.Num = fact.Num(n)
-	c.out.State(s)
+	c.state(d, s)
 }
 
 func (c *conf) text(knob fact.Knob, d *directive, value, spelling string) {
@@ -209,7 +209,7 @@ func (c *conf) text(knob fact.Knob, d *directive, value, spelling string) {
 	}
 	s := c.setting(knob, d, spelling)
 	s.Text = value
-	c.out.State(s)
+	c.state(d, s)
 }
 
 // member reads a server line of an upstream block.

@@ -84,7 +84,7 @@ func (c *conf) unpooled(d *directive) {
 	s := c.setting(fact.PoolIdle, d, "upstream NAME { keepalive 32; keepalive_timeout {s}s; }")
 	s.Text, s.Basis = "off", fact.Default
 	s.Origin.URL = docUpstream + "#keepalive"
-	c.out.State(s)
+	c.state(d, s)
 }
 
 // groups states of each upstream group what its block and the locations that
@@ -118,20 +118,21 @@ func (c *conf) groupDefault(u *directive, knob fact.Knob, fill func(*fact.Settin
 	s := c.setting(knob, u, spelling)
 	s.Basis, s.Object, s.Origin.URL = fact.Default, blockName(u), docUpstream
 	fill(s)
-	c.out.State(s)
+	c.state(u, s)
 }
 
 // pool states whether and how long a group's connections are kept.
 func (c *conf) pool(u *directive) {
 	keep := u.find("keepalive")
-	if keep == nil || keep.arg(0) == "0" {
+	if keep == nil {
 		c.groupDefault(u, fact.PoolIdle, func(s *fact.Setting) {
 			s.Text = "off"
 			s.Origin.URL = docUpstream + "#keepalive"
-			if keep != nil {
-				s.Basis, s.Origin.URL, s.Origin.Line = fact.Configured, "", keep.line
-			}
 		}, "keepalive 32; keepalive_timeout {s}s;")
+		return
+	}
+	if keep.arg(0) == "0" {
+		c.text(fact.PoolIdle, keep, "off", "keepalive 32; keepalive_timeout {s}s;")
 		return
 	}
 	asked, reused := 0, 0
@@ -221,7 +222,7 @@ func (c *conf) defaults() {
 	if !c.http && !c.servers {
 		return
 	}
-	out := partySink{c.out, c.party}
+	out := partySink{c.file.out, c.party}
 	pre := map[string]bool{}
 	for _, p := range c.passes {
 		name := strings.TrimSuffix(p.name, "_pass")
@@ -230,29 +231,29 @@ func (c *conf) defaults() {
 			continue
 		}
 		pre[name] = true
-		if !c.set[name+"_read_timeout"] {
-			defDur(out, fact.UpstreamReply, defaultTimeout, s.doc+"#"+name+"_read_timeout", name+"_read_timeout {s}s;", c.path)
+		if !c.given[name+"_read_timeout"] {
+			defDur(out, fact.UpstreamReply, defaultTimeout, s.doc+"#"+name+"_read_timeout", name+"_read_timeout {s}s;", c.file.name)
 		}
-		if !c.set[name+"_connect_timeout"] {
-			defDur(out, fact.UpstreamConnect, defaultTimeout, s.doc+"#"+name+"_connect_timeout", name+"_connect_timeout {s}s;", c.path)
+		if !c.given[name+"_connect_timeout"] {
+			defDur(out, fact.UpstreamConnect, defaultTimeout, s.doc+"#"+name+"_connect_timeout", name+"_connect_timeout {s}s;", c.file.name)
 		}
-		if !c.set[name+"_next_upstream"] && !c.set[name+"_next_upstream_tries"] {
+		if !c.given[name+"_next_upstream"] && !c.given[name+"_next_upstream_tries"] {
 			d := def(fact.UpstreamRetry, s.doc+"#"+name+"_next_upstream", name+"_next_upstream CONDITIONS;")
-			d.Text, d.Where = "error timeout", c.path
+			d.Text, d.Where = "error timeout", c.file.name
 			out.State(d)
 		}
-		if !c.set[name+"_buffer_size"] {
-			defNum(out, fact.UpstreamHeaderMax, defaultHeaderMax, s.doc+"#"+name+"_buffer_size", name+"_buffer_size {n};", c.path)
+		if !c.given[name+"_buffer_size"] {
+			defNum(out, fact.UpstreamHeaderMax, defaultHeaderMax, s.doc+"#"+name+"_buffer_size", name+"_buffer_size {n};", c.file.name)
 		}
 	}
-	if !c.set["keepalive_timeout"] {
-		defDur(out, fact.KeepAliveIdle, defaultKeepAlive, docHTTP+"#keepalive_timeout", "keepalive_timeout {s}s;", c.path)
+	if !c.given["keepalive_timeout"] {
+		defDur(out, fact.KeepAliveIdle, defaultKeepAlive, docHTTP+"#keepalive_timeout", "keepalive_timeout {s}s;", c.file.name)
 	}
-	if !c.set["keepalive_requests"] {
-		defNum(out, fact.MaxConnRequests, defaultRequests, docHTTP+"#keepalive_requests", "keepalive_requests {n};", c.path)
+	if !c.given["keepalive_requests"] {
+		defNum(out, fact.MaxConnRequests, defaultRequests, docHTTP+"#keepalive_requests", "keepalive_requests {n};", c.file.name)
 	}
-	if c.http && !c.set["worker_connections"] {
-		defNum(out, fact.MaxConnections, defaultConnections, docCore+"#worker_connections", "worker_connections {n};", c.path)
+	if c.http && !c.given["worker_connections"] {
+		defNum(out, fact.MaxConnections, defaultConnections, docCore+"#worker_connections", "worker_connections {n};", c.file.name)
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 type directive struct {
 	name string
 	args []string
-	line int    // in the input, from 1
-	file string // the input, or the file that a dump names
+	line int       // in the input, from 1
+	file *confFile // where it stands
 	body []*directive
 	up   *directive // the block it stands in; nil at the top
 
@@ -65,9 +65,9 @@ type confParser struct {
 	skip func(line int, why string)
 }
 
-// parseConf reads b as the text of file.
-func parseConf(b []byte, file string, skip func(int, string)) *directive {
-	p := &confParser{b: b, line: 1, skip: skip}
+// parseConf reads b as the text of file, from a line on.
+func parseConf(b []byte, file *confFile, line int) *directive {
+	p := &confParser{b: b, line: line, skip: file.skip}
 	root := &directive{file: file}
 	p.block(root, 0)
 	return root
@@ -75,11 +75,8 @@ func parseConf(b []byte, file string, skip func(int, string)) *directive {
 
 // block reads directives into d until its closing brace.
 func (p *confParser) block(d *directive, depth int) {
-	file := d.file
 	for p.n < maxDirectives {
-		if name := p.blank(); name != "" && depth == 0 {
-			file = name
-		}
+		p.blank()
 		if p.pos >= len(p.b) {
 			if depth > 0 {
 				p.skip(d.line, "block without its end")
@@ -98,7 +95,7 @@ func (p *confParser) block(d *directive, depth int) {
 			p.pos++
 			continue
 		}
-		x := &directive{line: p.line, file: file, up: d}
+		x := &directive{line: p.line, file: d.file, up: d}
 		p.n++
 		open := p.words(x)
 		if x.name == "" {
@@ -168,9 +165,8 @@ func (p *confParser) startsLine(pos int) bool {
 	return pos < 0 || p.b[pos] == '\n'
 }
 
-// blank skips white space and comments. It returns the file's name that a dump
-// of `nginx -T` puts into a comment before each file.
-func (p *confParser) blank() (file string) {
+// blank skips white space and comments.
+func (p *confParser) blank() {
 	for p.pos < len(p.b) {
 		switch c := p.b[p.pos]; c {
 		case '\n':
@@ -183,15 +179,11 @@ func (p *confParser) blank() (file string) {
 			if end < 0 {
 				end = len(p.b) - p.pos
 			}
-			if name, ok := strings.CutPrefix(string(p.b[p.pos:p.pos+min(end, 300)]), "# configuration file "); ok {
-				file = strings.TrimSuffix(strings.TrimSpace(name), ":")
-			}
 			p.pos += end
 		default:
-			return file
+			return
 		}
 	}
-	return file
 }
 
 // word reads one word, quoted or bare.

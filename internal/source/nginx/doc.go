@@ -30,6 +30,6 @@ var Formats = []source.Format{
 	},
 	{
 		ID: "nginx-conf", Tech: "nginx", Title: "nginx configuration",
-		SniffDoc: sniffConf, ReadDoc: readConf, Config: true,
+		SniffDoc: sniffConf, ReadDoc: readConf, ReadDocs: readConfs, Config: true,
 	},
 }

@@ -4,14 +4,14 @@
 //
 // It reads each testdata/golden/NAME.in with the folder's own formats and
 // compares the facts with NAME.facts; `go test -update` writes them anew, to
-// be read by eye before they are committed.
+// be read by eye before they are committed. The files of a folder
+// testdata/golden/NAME.d are read together.
 package sourcetest
 
 import (
 	"bytes"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,9 +36,7 @@ func Read(formats []source.Format, wrappers []source.Wrapper, name string, data 
 
 // ReadEnv is [Read] with an environment and options.
 func ReadEnv(env *source.Env, formats []source.Format, wrappers []source.Wrapper, opt source.Options, name string, data []byte) ([]fact.Fact, source.Report, error) {
-	in := source.Input{Path: name, Size: int64(len(data)), Open: func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(data)), nil
-	}}
+	in := Input(name, data)
 	var facts []fact.Fact
 	reports, err := source.Feed(env, formats, wrappers, []source.Input{in}, opt, func(f fact.Fact) { facts = append(facts, f) })
 	if err != nil {
@@ -52,6 +50,7 @@ func Run(t *testing.T, formats []source.Format, wrappers ...source.Wrapper) {
 	t.Helper()
 	t.Run("records", func(t *testing.T) { records(t, formats) })
 	t.Run("golden", func(t *testing.T) { golden(t, formats, wrappers) })
+	t.Run("folders", func(t *testing.T) { goldenFolders(t, formats, wrappers) })
 	t.Run("garbage", func(t *testing.T) { garbage(t, formats) })
 }
 
@@ -94,21 +93,7 @@ func golden(t *testing.T, formats []source.Format, wrappers []source.Wrapper) {
 				t.Fatal(err)
 			}
 			used[rep.Format] = true
-			got := render(t, facts, rep)
-			path := strings.TrimSuffix(in, ".in") + ".facts"
-			if *update {
-				if err := os.WriteFile(path, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatalf("%v; `go test -update` writes it", err)
-			}
-			if !bytes.Equal(got, want) {
-				t.Errorf("facts differ from %s:\n%s", path, diff(want, got))
-			}
+			compare(t, strings.TrimSuffix(in, ".in")+".facts", render(t, facts, rep))
 		})
 	}
 	for _, f := range formats {
@@ -120,7 +105,7 @@ func golden(t *testing.T, formats []source.Format, wrappers []source.Wrapper) {
 
 // render writes facts as lines, and a last line of what was not read. The
 // text of an origin is left out: it stands in the input.
-func render(t *testing.T, facts []fact.Fact, rep source.Report) []byte {
+func render(t *testing.T, facts []fact.Fact, reps ...source.Report) []byte {
 	var b bytes.Buffer
 	for _, f := range facts {
 		if f.Head().Origin.Path == "" {
@@ -134,9 +119,15 @@ func render(t *testing.T, facts []fact.Fact, rep source.Report) []byte {
 			t.Fatal(err)
 		}
 	}
-	fmt.Fprintf(&b, "# format %s, %d lines, %d skipped, %d unknown\n", rep.Format, rep.Lines, rep.Skipped, rep.Unknown)
-	if rep.Err != nil {
-		fmt.Fprintf(&b, "# error: %v\n", rep.Err)
+	for _, rep := range reps {
+		of := ""
+		if len(reps) > 1 {
+			of = rep.Path + ": "
+		}
+		fmt.Fprintf(&b, "# %sformat %s, %d lines, %d skipped, %d unknown\n", of, rep.Format, rep.Lines, rep.Skipped, rep.Unknown)
+		if rep.Err != nil {
+			fmt.Fprintf(&b, "# error: %v\n", rep.Err)
+		}
 	}
 	return b.Bytes()
 }
