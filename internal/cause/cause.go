@@ -60,6 +60,9 @@ type Cause struct {
 	// Over are the ids of causes that are taken over where this one is shown:
 	// an OOM kill explains the crash that it looks like.
 	Over []string
+	// Traces are what it leaves in evidence of a role. Where that covers the
+	// time and has none of it, the cause is listed as ruled out.
+	Traces []Trace
 	// Prior is the weight before any evidence, in decibans against unknown:
 	// how common it is among failures of its mechanisms.
 	Prior float64
@@ -68,6 +71,13 @@ type Cause struct {
 
 	// Explain weighs an episode.
 	Explain func(e *failure.Episode) Opinion
+}
+
+// Trace is what a cause leaves, and where.
+type Trace struct {
+	Role fact.Role
+	// None says that it is not there: "no OOM kill in the kernel's log".
+	None string
 }
 
 // Opinion is what a cause makes of an episode.

@@ -257,6 +257,7 @@ func (j *Judge) verdict(e *failure.Episode, ops []*opinion) *Verdict {
 	}
 	v.decide(best, e)
 	v.rivals(append(deep, shallow...), best)
+	j.untraced(v, e, ops)
 	return v
 }
 
@@ -376,6 +377,32 @@ func (v *Verdict) rivals(ops []*opinion, best *opinion) {
 	}
 }
 
+// mostRuledOut bounds the causes that are listed for having left no trace.
+const mostRuledOut = 4
+
+// untraced lists causes of which the evidence should show a trace, and does
+// not.
+func (j *Judge) untraced(v *Verdict, e *failure.Episode, ops []*opinion) {
+	first, last := e.Span()
+	if len(e.Failures) == 0 || first.IsZero() || v.Cause != nil && v.Cause.Kind == Innocent {
+		return
+	}
+	for _, c := range j.Causes {
+		if len(v.RuledOut) >= mostRuledOut {
+			return
+		}
+		if c == v.Cause || !c.Asks(e) || slices.ContainsFunc(ops, func(o *opinion) bool { return o.cause == c }) || v.Cause != nil && slices.Contains(v.Cause.Over, c.ID) {
+			continue
+		}
+		for _, t := range c.Traces {
+			if e.World.Tells(t.Role, first) && e.World.Tells(t.Role, last) {
+				v.RuledOut = append(v.RuledOut, Rival{Cause: c, Says: t.None})
+				break
+			}
+		}
+	}
+}
+
 // merge adds v to a verdict of the same cause and party, if there is one.
 func merge(out []*Verdict, v *Verdict) []*Verdict {
 	for _, o := range out {
@@ -404,6 +431,10 @@ func (v *Verdict) absorb(w *Verdict) {
 		v.Mechanism = w.Mechanism
 	}
 	v.Failures = append(v.Failures, w.Failures...)
+	// Ruled out is what both episodes rule out.
+	v.RuledOut = slices.DeleteFunc(slices.Clone(v.RuledOut), func(r Rival) bool {
+		return !slices.ContainsFunc(w.RuledOut, func(o Rival) bool { return o.Cause == r.Cause })
+	})
 	v.N += w.N
 	v.Recovered += w.Recovered
 	for _, s := range w.Signals {

@@ -272,3 +272,23 @@ func TestLogBehindTheProxy(t *testing.T) {
 		t.Error("the proxy's own log was taken for the application's")
 	}
 }
+
+// An error log in a storm: the reader kept one line and counted the others on
+// it. Each failed record has its mechanism all the same.
+func TestLineThatStandsForMany(t *testing.T) {
+	p := trouble(10, "apache", "", "", "", fact.NoBackend, 1)
+	p.Count, p.Client = 5, ""
+	facts := []fact.Fact{p}
+	for i := range 5 {
+		facts = append(facts, access(8+float64(i), "apache", "GET", fmt.Sprint("/", i), 503, i+1))
+	}
+	w := join(facts...)
+	if len(w.Failures) != 5 || w.Failed != 5 {
+		t.Errorf("%d failures for %d requests", len(w.Failures), w.Failed)
+	}
+	for _, f := range w.Failures {
+		if f.Mechanism != fact.NoBackend {
+			t.Errorf("%s: mechanism %q", f.Path, f.Mechanism)
+		}
+	}
+}

@@ -181,8 +181,34 @@ func attach(fulls, partials []*fact.Request) loose {
 		out.attached[best] = append(out.attached[best], p)
 		out.matched[p.Party.Tech]++
 	}
+	for _, p := range partials {
+		if p.N() > 1 {
+			out.spread(p, index[key{tech: p.Party.Tech}])
+		}
+	}
 	out.loose = gather(rest)
 	return out
+}
+
+// counted is within what time of it the requests lie for which a line that was
+// counted for others stands: sources count by the minute.
+const counted = time.Minute
+
+// spread gives a line that stands for many to the failed records around it that
+// have none of their own and do not say themselves how they ended.
+func (l *loose) spread(p *fact.Request, candidates []*fact.Request) {
+	left := p.N() - 1
+	from := sort.Search(len(candidates), func(i int) bool { return !candidates[i].Time.Before(p.Time.Add(-counted)) })
+	for _, r := range candidates[from:] {
+		if left <= 0 || r.Time.After(p.Time.Add(counted)) {
+			return
+		}
+		if r.Ended != "" || r.Writer == fact.WriterBackend || len(l.attached[r]) > 0 || p.Method != "" && p.Method != r.Method {
+			continue
+		}
+		l.attached[r] = append(l.attached[r], p)
+		left -= r.N()
+	}
 }
 
 // nearest finds the record among candidates, which are in the order of time,

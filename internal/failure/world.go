@@ -214,6 +214,22 @@ func (w *World) Covered(role fact.Role, t time.Time) bool {
 	return false
 }
 
+// Tells reports whether a log of the given role that tells of events, not of
+// requests alone, covers t.
+func (w *World) Tells(role fact.Role, t time.Time) bool {
+	for _, c := range w.coverage {
+		if c.Party.Role != role || !covers(c, t) {
+			continue
+		}
+		for _, e := range w.Events {
+			if e.Origin.Path == c.Origin.Path {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // count settles Total and Failed.
 func (w *World) count() {
 	totals := map[string]int{}

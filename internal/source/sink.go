@@ -262,6 +262,10 @@ func (s *sink) end() []fact.Fact {
 		c := s.cov[x]
 		cov := &fact.Sample{Name: fact.SampleCoverage, Interval: fact.Lasting(c.last.Sub(c.first)), Count: c.lines, Value: float64(c.lines)}
 		cov.Time, cov.Party, cov.Origin.Path = c.last, fact.Party{Tech: x.Tech}, s.rep.Path
+		cov.Party.Role = x.Role
+		if cov.Party.Role == "" {
+			cov.Party.Role = s.roleOf(x.Tech)
+		}
 		if p, ok := s.parties[x]; ok {
 			cov.Party = p
 		}
@@ -286,4 +290,14 @@ func (s *sink) end() []fact.Fact {
 		}
 	}
 	return out
+}
+
+// roleOf is the role of the first party of a technology that an event names.
+func (s *sink) roleOf(tech string) fact.Role {
+	for _, x := range s.facts {
+		if e, ok := x.(*fact.Event); ok && e.Party.Tech == tech && e.Party.Role != "" {
+			return e.Party.Role
+		}
+	}
+	return ""
 }

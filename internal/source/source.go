@@ -44,6 +44,9 @@ type Format struct {
 	ID    string // "nginx-access": names it in reports and for --as
 	Tech  string // the folder's name: "nginx"
 	Title string // "nginx access log"
+	// Role is whose log it is, where its facts are about others: the host's,
+	// the orchestrator's. Empty: that of the party its facts name.
+	Role fact.Role
 
 	// Sniff says whether one line is of this format. It is called on every
 	// line nobody recognised so far, so it must be cheap; it must not keep

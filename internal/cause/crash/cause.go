@@ -41,6 +41,7 @@ var Cause = cause.Cause{
 	},
 	Troubles: []fact.EventKind{fact.Crashed, fact.HeapExhausted, fact.RestartBackoff, fact.WorkerExited, fact.ProcessStopping},
 	Over:     []string{"slow-start"},
+	Traces:   []cause.Trace{{Role: fact.RoleHost, None: "the machine's log covers the time, and tells of no crash near these failures"}, {Role: fact.RoleBackend, None: "the server's log covers the time, and tells of no crash near these failures"}},
 	Prior:    -4,
 	PriorWhy: "crashes are the second most common explanation of closed connections, after the keep-alive race; a fifth of all is never explained",
 	Explain:  explain,

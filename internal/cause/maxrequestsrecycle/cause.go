@@ -34,6 +34,7 @@ var Cause = cause.Cause{
 	},
 	Mechanisms: []fact.Mechanism{fact.ResetBeforeReply, fact.ClosedBeforeReply, fact.CutMidReply, fact.Refused, fact.MechanismUnknown},
 	Over:       []string{"crash"},
+	Traces:     []cause.Trace{{Role: fact.RoleBackend, None: "the server's log covers the time, and tells of no worker that was replaced near these failures"}},
 	Prior:      -6,
 	PriorWhy:   "three of about a hundred collected incidents of closed connections",
 	Explain:    explain,

@@ -43,6 +43,7 @@ var Cause = cause.Cause{
 	},
 	Troubles: []fact.EventKind{fact.OOMKilled, fact.WorkerExited},
 	Over:     []string{"crash", "dead-not-restarted", "slow-start"},
+	Traces:   []cause.Trace{{Role: fact.RoleHost, None: "the machine's log covers the time, and tells of no kill for memory near these failures"}},
 	Prior:    -5,
 	PriorWhy: "about one in twenty failed requests of these kinds goes back to an OOM kill, one in five is never explained",
 	Explain:  explain,

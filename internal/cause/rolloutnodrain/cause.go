@@ -39,6 +39,7 @@ var Cause = cause.Cause{
 		fact.Refused, fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.CutMidReply, fact.Unreachable, fact.ConnectTimedOut, fact.NoBackend,
 		fact.MechanismUnknown,
 	},
+	Traces:   []cause.Trace{{Role: fact.RoleOrchestrator, None: "the events cover the time, and tell of nothing deployed or stopped near these failures"}, {Role: fact.RoleHost, None: "the machine's log covers the time, and tells of nothing stopped near these failures"}},
 	Prior:    -4,
 	PriorWhy: "as common as crashes among collected incidents, and deployments are the time at which most servers stop",
 	Explain:  explain,

@@ -36,6 +36,7 @@ var Cause = cause.Cause{
 	Mechanisms: []fact.Mechanism{fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.CutMidReply, fact.ReplyTimedOut, fact.MechanismUnknown},
 	Troubles:   []fact.EventKind{fact.WorkerTimedOut},
 	Over:       []string{"crash"},
+	Traces:     []cause.Trace{{Role: fact.RoleBackend, None: "the server's log covers the time, and tells of no worker that was killed near these failures"}},
 	Prior:      -4,
 	PriorWhy:   "as common as crashes where a server has such a time-out, and only some have",
 	Explain:    explain,

@@ -18,11 +18,11 @@ import (
 
 // Formats are what a container run time tells of itself.
 var Formats = []source.Format{
-	{ID: "docker-events", Tech: tech, Title: "docker or podman events", Sniff: sniffEvent, NewReader: newEvents},
-	{ID: "docker-inspect", Tech: tech, Title: "docker inspect", SniffDoc: sniffInspect, ReadDoc: readInspect},
-	{ID: "compose-file", Tech: tech, Title: "compose file", SniffDoc: sniffCompose, ReadDoc: readCompose},
-	{ID: "docker-log", Tech: tech, Title: "what compose and the docker daemon say", Sniff: sniffSaid, NewReader: newSaid},
-	{ID: "docker-table", Tech: tech, Title: "docker ps, docker stats", Sniff: sniffTable, NewReader: newTable},
+	{ID: "docker-events", Tech: tech, Role: fact.RoleOrchestrator, Title: "docker or podman events", Sniff: sniffEvent, NewReader: newEvents},
+	{ID: "docker-inspect", Tech: tech, Role: fact.RoleOrchestrator, Title: "docker inspect", SniffDoc: sniffInspect, ReadDoc: readInspect},
+	{ID: "compose-file", Tech: tech, Role: fact.RoleOrchestrator, Title: "compose file", SniffDoc: sniffCompose, ReadDoc: readCompose},
+	{ID: "docker-log", Tech: tech, Role: fact.RoleOrchestrator, Title: "what compose and the docker daemon say", Sniff: sniffSaid, NewReader: newSaid},
+	{ID: "docker-table", Tech: tech, Role: fact.RoleOrchestrator, Title: "docker ps, docker stats", Sniff: sniffTable, NewReader: newTable},
 }
 
 const tech = "docker"

@@ -18,7 +18,7 @@ var cronRules = source.NewRules(
 )
 
 var cron = source.Format{
-	ID: "cron", Tech: tech, Title: "cron's log",
+	ID: "cron", Tech: tech, Role: fact.RoleHost, Title: "cron's log",
 	Sniff: func(l *source.Line) source.Confidence {
 		if cronProgram(l.Program) {
 			return source.Sure

@@ -128,7 +128,7 @@ func jsonValue(raw json.RawMessage) ([]byte, bool) {
 }
 
 var export = source.Format{
-	ID: "journal-export", Tech: tech, Title: "journalctl -o export",
+	ID: "journal-export", Tech: tech, Role: fact.RoleHost, Title: "journalctl -o export",
 	Sniff: func(l *source.Line) source.Confidence {
 		if source.HasPrefix(l.Text, "__CURSOR=s=") || source.HasPrefix(l.Text, "__REALTIME_TIMESTAMP=") {
 			return source.Sure

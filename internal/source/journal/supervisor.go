@@ -25,7 +25,7 @@ var supervisorRules = source.NewRules(
 )
 
 var supervisor = source.Format{
-	ID: "supervisord", Tech: tech, Title: "supervisord's log",
+	ID: "supervisord", Tech: tech, Role: fact.RoleHost, Title: "supervisord's log",
 	Sniff: func(l *source.Line) source.Confidence {
 		level, msg, framed := supervisorText(l)
 		var h source.Holes

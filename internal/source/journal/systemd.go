@@ -132,7 +132,7 @@ var jobs = source.NewRules(
 )
 
 var systemd = source.Format{
-	ID: "systemd", Tech: tech, Title: "messages of systemd",
+	ID: "systemd", Tech: tech, Role: fact.RoleHost, Title: "messages of systemd",
 	Sniff:     sniffSystemd,
 	NewReader: func(*source.Env) source.LineReader { return &systemdReader{} },
 }

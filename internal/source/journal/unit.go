@@ -20,7 +20,7 @@ const (
 // unitFile reads unit files, drop-ins, `systemctl cat`, `systemctl show` and
 // `systemctl status`: they share keys, and people paste them together.
 var unitFile = source.Format{
-	ID: "systemd-unit", Tech: tech, Title: "systemd unit, or what systemctl prints of it",
+	ID: "systemd-unit", Tech: tech, Role: fact.RoleHost, Title: "systemd unit, or what systemctl prints of it",
 	Sniff:     sniffUnit,
 	NewReader: func(env *source.Env) source.LineReader { return &unitReader{env: env} },
 }

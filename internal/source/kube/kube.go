@@ -27,10 +27,10 @@ import (
 
 // Formats are what Kubernetes and kubectl write.
 var Formats = []source.Format{
-	{ID: "kube-objects", Tech: tech, Title: "Kubernetes objects, JSON or YAML", SniffDoc: sniffObjects, ReadDoc: readObjects},
-	{ID: "kubectl", Tech: tech, Title: "kubectl get, describe or events", Sniff: sniffText, NewReader: newText},
-	{ID: "kube-event", Tech: tech, Title: "Kubernetes events, one JSON object a line", Sniff: sniffEventJSON, NewReader: newEventJSON},
-	{ID: "kube-log", Tech: tech, Title: "log of kubelet or a Kubernetes controller", Sniff: sniffLog, NewReader: newLog},
+	{ID: "kube-objects", Tech: tech, Role: fact.RoleOrchestrator, Title: "Kubernetes objects, JSON or YAML", SniffDoc: sniffObjects, ReadDoc: readObjects},
+	{ID: "kubectl", Tech: tech, Role: fact.RoleOrchestrator, Title: "kubectl get, describe or events", Sniff: sniffText, NewReader: newText},
+	{ID: "kube-event", Tech: tech, Role: fact.RoleOrchestrator, Title: "Kubernetes events, one JSON object a line", Sniff: sniffEventJSON, NewReader: newEventJSON},
+	{ID: "kube-log", Tech: tech, Role: fact.RoleOrchestrator, Title: "log of kubelet or a Kubernetes controller", Sniff: sniffLog, NewReader: newLog},
 }
 
 const tech = "kube"

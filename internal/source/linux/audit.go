@@ -11,7 +11,7 @@ import (
 // audit reads refusals of SELinux and AppArmor, from audit.log or the kernel's
 // log: a proxy that may not connect to its backend is told so here alone.
 var audit = source.Format{
-	ID: "audit", Tech: tech, Title: "refusals of SELinux and AppArmor",
+	ID: "audit", Tech: tech, Role: fact.RoleHost, Title: "refusals of SELinux and AppArmor",
 	Sniff: func(l *source.Line) source.Confidence {
 		switch {
 		case source.HasPrefix(l.Text, "type=") && source.Has(l.Text, " msg=audit("):

@@ -128,7 +128,7 @@ var rules = source.NewRules(
 )
 
 var kernel = source.Format{
-	ID: "kernel", Tech: tech, Title: "kernel messages",
+	ID: "kernel", Tech: tech, Role: fact.RoleHost, Title: "kernel messages",
 	Sniff:     sniffKernel,
 	NewReader: func(env *source.Env) source.LineReader { return &kernelReader{env: env} },
 }

@@ -13,7 +13,7 @@ import (
 // around such text, so each line must prove itself, or follow a heading that
 // did.
 var tools = source.Format{
-	ID: "linux-state", Tech: tech, Title: "output of ss, netstat, sysctl, ulimit, df, free, dig",
+	ID: "linux-state", Tech: tech, Role: fact.RoleHost, Title: "output of ss, netstat, sysctl, ulimit, df, free, dig",
 	Sniff: func(l *source.Line) source.Confidence {
 		r := toolReader{}
 		b := bytes.TrimSpace(l.Text)
