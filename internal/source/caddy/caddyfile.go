@@ -27,7 +27,7 @@ var telling = map[string]bool{
 }
 
 func sniffCaddyfile(head []byte, path string) source.Confidence {
-	proxy, known, braces := false, 0, 0
+	proxy, known, braces, piece, lines := false, 0, 0, 0, 0
 	for raw := range bytes.Lines(head) {
 		w := words(raw)
 		if len(w) == 0 {
@@ -39,6 +39,10 @@ func sniffCaddyfile(head []byte, path string) source.Confidence {
 		}
 		if last == "{" {
 			braces++
+		}
+		lines++
+		if ofTransport(w) || w[0] == "}" && piece > 0 {
+			piece++
 		}
 		if telling[w[0]] {
 			known++
@@ -53,8 +57,28 @@ func sniffCaddyfile(head []byte, path string) source.Confidence {
 		return source.Likely
 	case proxy:
 		return source.Possible
+	case piece > 0 && piece == lines:
+		return source.Possible // a piece of a reverse_proxy block
 	}
 	return source.No
+}
+
+// ofTransport reports whether a line belongs to the transport of a
+// reverse_proxy: a block's head, or a knob with a value.
+func ofTransport(w []string) bool {
+	if w[0] == "transport" {
+		return len(w) == 3 && w[1] == "http" && w[2] == "{"
+	}
+	switch w[0] {
+	case "dial_timeout", "response_header_timeout", "keepalive", "keepalive_idle_conns_per_host", "max_conns_per_host", "health_interval", "fail_duration":
+	default:
+		return false
+	}
+	if len(w) != 2 {
+		return false
+	}
+	_, err := time.ParseDuration(w[1])
+	return err == nil && w[1] != "0" || w[1] == "off" || w[0] != "keepalive" && source.Int([]byte(w[1])).Known
 }
 
 // words splits a line at blanks; quotes keep words together, # begins a
@@ -108,7 +132,7 @@ type fileReader struct {
 
 func readCaddyfile(env *source.Env, doc *source.Doc, out source.Sink) error {
 	r := &fileReader{out: out, set: map[string]bool{}}
-	seen := false
+	seen, piece := false, false
 	for raw := range bytes.Lines(doc.Data) {
 		r.n++
 		r.raw = bytes.TrimSpace(raw)
@@ -117,10 +141,14 @@ func readCaddyfile(env *source.Env, doc *source.Doc, out source.Sink) error {
 			continue
 		}
 		seen = seen || telling[w[0]]
+		piece = piece || ofTransport(w)
 		r.line(w)
 	}
-	if !seen {
+	switch {
+	case !seen && !piece:
 		return errNoCaddyfile
+	case !seen:
+		return nil // what stands around it may set the others
 	}
 	stateDefaults(out, r.set)
 	return nil

@@ -27,6 +27,9 @@ type consoleLine struct {
 }
 
 func (c *consoleLine) cut(b []byte) bool {
+	if c.blanks(b) {
+		return true
+	}
 	parts := [5][]byte{}
 	n := 0
 	for n < 4 && len(b) > 0 && b[0] != '{' {
@@ -49,6 +52,41 @@ func (c *consoleLine) cut(b []byte) bool {
 	return consoleLevels[string(c.level)] && len(c.stamp) > 9 && c.stamp[0] >= '0' && c.stamp[0] <= '9'
 }
 
+// blanks cuts a line in which blanks stand for the tabs, as a browser copies
+// them, or of which the time is missing. The logger must be one of Caddy's.
+func (c *consoleLine) blanks(b []byte) bool {
+	rest := b
+	if len(b) > 0 && b[0] >= '0' && b[0] <= '9' {
+		if len(b) < 24 || b[4] != '/' && b[4] != '-' {
+			return false
+		}
+		end := bytes.IndexAny(b[11:], " \t")
+		if end < 0 {
+			return false
+		}
+		c.stamp, rest = b[:11+end], b[11+end:]
+	}
+	word := func() (w []byte) {
+		rest = bytes.TrimLeft(rest, " \t")
+		i := bytes.IndexAny(rest, " \t")
+		if i < 0 {
+			i = len(rest)
+		}
+		w, rest = rest[:i], rest[i:]
+		return w
+	}
+	c.level = plain(word())
+	c.logger = word()
+	if !consoleLevels[string(c.level)] || !source.HasPrefix(c.logger, "http.log.") && !source.HasPrefix(c.logger, "http.handlers.") {
+		return false
+	}
+	c.msg, c.object = bytes.TrimSpace(rest), nil
+	if i := bytes.Index(c.msg, []byte("{\"")); i >= 0 {
+		c.msg, c.object = bytes.TrimSpace(c.msg[:i]), c.msg[i:]
+	}
+	return true
+}
+
 // plain takes a terminal's colours off a word.
 func plain(b []byte) []byte {
 	if i := bytes.IndexByte(b, 'm'); len(b) > 0 && b[0] == 0x1b && i > 0 {
@@ -62,7 +100,7 @@ func plain(b []byte) []byte {
 
 func sniffConsole(l *source.Line) source.Confidence {
 	var c consoleLine
-	if len(l.Text) < 20 || l.Text[0] < '0' || l.Text[0] > '9' || !c.cut(l.Text) {
+	if len(l.Text) < 20 || l.Text[0] != 'E' && l.Text[0] != 'W' && (l.Text[0] < '0' || l.Text[0] > '9') || !c.cut(l.Text) {
 		return source.No
 	}
 	switch {

@@ -98,9 +98,9 @@ func (r *reader) headline(l *source.Line, b []byte) (took source.Took, done bool
 		return 0, false
 	}
 	r.last = l.N
-	if strings.EqualFold(string(name), "x-envoy-response-code-details") {
+	if strings.EqualFold(string(name), "x-envoy-response-code-details") || strings.EqualFold(string(name), "l5d-proxy-error") {
 		r.drop()
-		return source.NotMine, true // told with more by Envoy's own reader
+		return source.NotMine, true // told with more by their own readers
 	}
 	r.header(strings.ToLower(string(name)), string(value))
 	return source.Mine, true

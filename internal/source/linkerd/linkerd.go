@@ -148,7 +148,31 @@ func sniff(l *source.Line) source.Confidence {
 
 // failed reports whether a message without a frame tells of a failed request.
 func failed(b []byte) bool {
-	return source.HasPrefix(b, "Request failed error=") || source.HasPrefix(b, "HTTP/1.1 request failed error=") || source.HasPrefix(b, "HTTP/2 request failed error=")
+	switch {
+	case source.HasPrefix(b, "Request failed error="), source.HasPrefix(b, "HTTP/1.1 request failed error="), source.HasPrefix(b, "HTTP/2 request failed error="):
+		return true
+	case source.Has(b, errorHeader), source.Has(b, "service in fail-fast"), source.Has(b, "Service entering failfast"):
+		return true
+	}
+	return source.Has(b, "linkerd") && source.Has(b, "equest failed error=")
+}
+
+// errorHeader is the header of an answer that the proxy made, with its reason.
+const errorHeader = "l5d-proxy-error: "
+
+// loose reads a piece of a message, or the header of an answer.
+func (e *entry) loose(b []byte) {
+	if i := bytes.Index(b, []byte(errorHeader)); i >= 0 {
+		e.message, e.cause = []byte("Request failed"), b[i+len(errorHeader):]
+		return
+	}
+	if i := bytes.Index(b, []byte("equest failed error=")); i > 0 {
+		b = b[i-1:]
+	}
+	e.body(b)
+	if len(e.cause) == 0 && source.Has(b, "service in fail-fast") {
+		e.message, e.cause = []byte("Request failed"), b
+	}
 }
 
 // reader reads the proxy's log.
@@ -169,7 +193,7 @@ func (r *reader) Line(l *source.Line, out source.Sink) source.Took {
 		}
 	} else if !e.cut(l.Text) {
 		e = entry{}
-		e.body(l.Text)
+		e.loose(l.Text)
 	}
 	t, res := l.Time, l.Res
 	if at, d, _, ok := source.ISOTime(r.env, bytes.Trim(e.stamp, "[] ")); ok {

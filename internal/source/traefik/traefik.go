@@ -20,7 +20,7 @@ import (
 const tech = "traefik"
 
 // Formats are the formats of Traefik.
-var Formats = []source.Format{common, records, processLog}
+var Formats = []source.Format{common, records, processLog, settings}
 
 func gateway() fact.Party { return fact.Party{Role: fact.RoleGateway, Tech: tech} }
 

@@ -17,6 +17,7 @@ const ordinaryRecord = `{"ClientAddr":"10.20.0.9:4000","DownstreamContentSize":5
 func FuzzCommon(f *testing.F)     { sourcetest.Fuzz(f, common, ordinaryLine) }
 func FuzzRecords(f *testing.F)    { sourcetest.Fuzz(f, records, ordinaryRecord) }
 func FuzzProcessLog(f *testing.F) { sourcetest.Fuzz(f, processLog) }
+func FuzzSettings(f *testing.F)   { sourcetest.Fuzz(f, settings) }
 
 func BenchmarkCommon(b *testing.B)  { sourcetest.Bench(b, common, ordinaryLine) }
 func BenchmarkRecords(b *testing.B) { sourcetest.Bench(b, records, ordinaryRecord) }
