@@ -105,6 +105,10 @@ func (l *layout) scan(b []byte, v *values) bool {
 			if n = bytes.IndexByte(b[p:], '"'); n < 0 || n > 0 && b[p+n-1] == '\\' || !f.follows(b[p+n:]) {
 				n = -1
 			}
+		case f.until == untilEnd || f.until == untilWord:
+			if n = len(b) - p; n > wordsAhead || n > 0 && (b[len(b)-1] == '\r' || index(b[p:], ' ') >= 0) {
+				n = -1
+			}
 		case f.until == untilStamp:
 			if n = stampSize; len(b)-p < stampSize || b[p+2] != '/' || b[p+11] != ':' || !f.follows(b[p+n:]) {
 				n = -1
@@ -114,9 +118,7 @@ func (l *layout) scan(b []byte, v *values) bool {
 			if n = f.far(b[p:]); n < 0 {
 				return l.cut(b[p:], i, v)
 			}
-			if f.until != untilWord {
-				v.far |= 1 << f.kind
-			}
+			v.far |= 1 << f.kind
 		}
 		if f.once {
 			v.place[f.kind] = extent{uint32(p), uint32(p + n)}
