@@ -189,7 +189,7 @@ func (s *confSet) read() {
 		})
 	}
 	for _, f := range s.files {
-		if f.main && !included[f] {
+		if f.main && !included[f] && !s.idle(f) {
 			s.one(f)
 		}
 	}
@@ -215,10 +215,21 @@ const (
 	enabled   = "sites-enabled"
 )
 
-// idle reports whether nginx does not read a file: a site of Debian's that is
-// not enabled, or is through a link of the same name.
+// idle reports whether nginx does not read a file unless it is included: a
+// site of Debian's that is not enabled, or is through a link of the same name;
+// a copy that an editor or a package left beside the original.
 func (s *confSet) idle(f *confFile) bool {
-	return path.Base(f.dir) == available && s.dirs[strings.TrimSuffix(f.dir, available)+enabled]
+	if path.Base(f.dir) == available && s.dirs[strings.TrimSuffix(f.dir, available)+enabled] {
+		return true
+	}
+	base := f.parts[len(f.parts)-1]
+	name := strings.TrimRight(base, "~")
+	for _, end := range []string{".bak", ".old", ".orig", ".default", ".save", ".dpkg-", ".rpm", ".ucf-"} {
+		if i := strings.LastIndex(name, end); i > 0 && (strings.HasSuffix(name, end) || strings.HasSuffix(end, "-") || end == ".rpm") {
+			name = name[:i]
+		}
+	}
+	return name != base && slices.ContainsFunc(s.byBase[name], func(x *confFile) bool { return x.dir == f.dir })
 }
 
 // one reads a file with what it includes.

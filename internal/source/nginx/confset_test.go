@@ -235,6 +235,8 @@ func TestInstances(t *testing.T) {
 	f("== nginx/nginx.conf\n"+strings.Replace(one, "conf.d/*.conf", "sites-enabled/*", 1)+"== nginx/sites-available/a\n"+a, fmt.Sprintf(kept, "a"))
 	// A copy elsewhere is not taken where there is one at hand.
 	f("== nginx/nginx.conf\n"+one+"== nginx/conf.d/a.conf\n"+a+"== nginx/old/conf.d/b.conf\n"+b, fmt.Sprintf(kept, "a"), fmt.Sprintf(closed, "b"))
+	// What a package left beside nginx.conf is not read.
+	f("== nginx/nginx.conf\n"+one+"== nginx/conf.d/a.conf\n"+a+"== nginx/nginx.conf.dpkg-old\n"+two+"== nginx/nginx.conf~\n"+two, fmt.Sprintf(kept, "a"), "not "+fmt.Sprintf(closed, "a"))
 	// Absolute folders outside of nginx' own.
 	f("== ev/etc/nginx/nginx.conf\n"+strings.Replace(one, "/etc/nginx/conf.d", "/opt/shop/conf.d", 1)+"== ev/etc/nginx/conf.d/b.conf\n"+b+"== ev/opt/shop/conf.d/a.conf\n"+a,
 		fmt.Sprintf(kept, "a"), fmt.Sprintf(closed, "b"))
@@ -281,6 +283,22 @@ func TestIncludeBounds(t *testing.T) {
 	facts, _, err := sourcetest.ReadFiles(Formats, nil, tree(strings.TrimSuffix(b.String(), "\n"))...)
 	if err != nil || len(facts) == 0 {
 		t.Errorf("%d facts, %v", len(facts), err)
+	}
+}
+
+// BenchmarkSites reads many sites, each a file with the same snippet, with an
+// upstream block of its own.
+func BenchmarkSites(b *testing.B) {
+	const sites = 2000
+	text := "== nginx/nginx.conf\nevents {}\nhttp { include conf.d/*.conf; }\n== nginx/snippets/proxy.conf\nproxy_http_version 1.1;\nproxy_set_header Connection \"\";\nproxy_read_timeout 9s;"
+	for i := range sites {
+		text += fmt.Sprintf("\n== nginx/conf.d/%04d.conf\nupstream app%[1]d { server 10.0.0.1:80; keepalive 2; }\nserver { server_name h%[1]d; include snippets/proxy.conf; location / { proxy_pass http://app%[1]d; } }", i)
+	}
+	in := tree(text)
+	for b.Loop() {
+		if _, _, err := sourcetest.ReadFiles(Formats, nil, in...); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

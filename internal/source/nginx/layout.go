@@ -10,6 +10,7 @@ type layout struct {
 	head    string
 	fields  []field
 	has     uint64 // kinds the layout has fields for
+	onces   uint64 // those that only one field has
 	tail    int    // from this field on there are only numbers and members
 	flavour flavour
 	learnt  learnt
@@ -20,6 +21,8 @@ type field struct {
 	kind  kind
 	until until
 	once  bool // the only field of its kind, and of one that holds one value
+	// before are the kinds of such fields that stand before it.
+	before uint64
 	lit   string
 	// The first eight bytes of lit as a number, and which of its bits count:
 	// one comparison instead of a call for what stands between most fields.
@@ -121,10 +124,14 @@ func (l *layout) finish() {
 	}
 	l.tail = len(l.fields)
 	for i := range l.fields {
-		switch f := &l.fields[i]; f.kind {
+		f := &l.fields[i]
+		f.before = l.onces
+		switch f.kind {
 		case kSkip, kAny, kText, kID:
 		default:
-			f.once = count[f.kind] == 1
+			if f.once = count[f.kind] == 1; f.once {
+				l.onces |= 1 << f.kind
+			}
 		}
 	}
 	for l.tail > 0 && 1<<l.fields[l.tail-1].kind&numbers != 0 {

@@ -59,14 +59,19 @@ func (f *filler) verb(v *values, o *source.Ordinary) bool {
 		return true
 	}
 	b := v.get(kRequest)
-	switch {
-	case source.HasPrefix(b, "GET "):
-		o.Method = "GET"
-	case source.HasPrefix(b, "POST "):
-		o.Method = "POST"
-	default:
-		m, _, _ := asked(known(b))
-		o.Method = m
+	if i := index(b[:min(len(b), 8)], ' '); i > 0 && upper(b[:i]) {
+		o.Method = source.View(b[:i])
+		return true
+	}
+	o.Method, _, _ = asked(known(b))
+	return true
+}
+
+func upper(b []byte) bool {
+	for _, c := range b {
+		if c < 'A' || c > 'Z' {
+			return false
+		}
 	}
 	return true
 }

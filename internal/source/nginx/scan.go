@@ -116,20 +116,26 @@ func (l *layout) scan(b []byte, v *values) bool {
 		}
 		if n < 0 {
 			if n = f.far(b[p:]); n < 0 {
+				v.found(f.before)
 				return l.cut(b[p:], i, v)
 			}
 			v.far |= 1 << f.kind
 		}
 		if f.once {
 			v.place[f.kind] = extent{uint32(p), uint32(p + n)}
-			v.has |= 1 << f.kind
-			v.placed |= 1 << f.kind
 		} else if f.kind != kSkip {
 			v.set(f.kind, b[p:p+n])
 		}
 		p += n + len(f.lit)
 	}
+	v.found(l.onces)
 	return p == len(b) || len(bytes.TrimRight(b[p:], " \t\r")) == 0
+}
+
+// found notes that the places of some kinds are known.
+func (v *values) found(kinds uint64) {
+	v.has |= kinds
+	v.placed |= kinds
 }
 
 const (

@@ -69,6 +69,9 @@ func records(t *testing.T, formats []source.Format) {
 		if (f.Sniff == nil) != (f.NewReader == nil) || (f.SniffDoc == nil) != (f.ReadDoc == nil) || (f.Sniff == nil) == (f.SniffDoc == nil) {
 			t.Errorf("%s: want either Sniff and NewReader or SniffDoc and ReadDoc", f.ID)
 		}
+		if f.ReadDocs != nil && (f.ReadDoc == nil || !f.Config) {
+			t.Errorf("%s: ReadDocs is beside ReadDoc, in a Config format", f.ID)
+		}
 	}
 }
 
