@@ -23,7 +23,7 @@ type field struct {
 	once  bool // the only field of its kind, and of one that holds one value
 	// before are the kinds of such fields that stand before it.
 	before uint64
-	lit   string
+	lit    string
 	// The first eight bytes of lit as a number, and which of its bits count:
 	// one comparison instead of a call for what stands between most fields.
 	word, mask uint64
