@@ -136,12 +136,14 @@ type confSet struct {
 	env    *source.Env
 	files  []*confFile // in the order of their names
 	byBase map[string][]*confFile
+	byGlob map[string][]*confFile
 	dump   bool            // all the files there are, by their true names
 	dirs   map[string]bool // folders that hold any
 
-	strong   map[*confFile]bool   // an include names its folder too
-	claimed  map[*confFile]string // by the include of this pattern, by its base name alone
-	resolved map[string][]*confFile
+	strong   map[*confFile]bool     // an include names its folder too
+	claimed  map[*confFile]string   // by the include of this pattern, by its base name alone
+	resolved map[string][]*confFile // by path
+	loose    map[string][]*confFile // by name
 	compared int
 
 	copied int // directives
@@ -150,7 +152,7 @@ type confSet struct {
 
 func newConfSet(env *source.Env, files []*confFile, dump bool) *confSet {
 	s := &confSet{env: env, files: slices.Clone(files), dump: dump, byBase: map[string][]*confFile{}, dirs: map[string]bool{},
-		strong: map[*confFile]bool{}, claimed: map[*confFile]string{}, resolved: map[string][]*confFile{}, stated: map[stated]bool{}}
+		strong: map[*confFile]bool{}, claimed: map[*confFile]string{}, resolved: map[string][]*confFile{}, loose: map[string][]*confFile{}, byGlob: map[string][]*confFile{}, stated: map[stated]bool{}}
 	slices.SortStableFunc(s.files, func(a, b *confFile) int { return strings.Compare(a.name, b.name) })
 	mains := map[string]bool{}
 	for _, f := range s.files {

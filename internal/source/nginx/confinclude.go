@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -11,7 +12,7 @@ import (
 const (
 	maxIncludeDepth = 16
 	maxCopied       = 1_000_000  // directives, each counted wherever it is included
-	maxCompared     = 20_000_000 // paths compared with patterns
+	maxCompared     = 50_000_000 // paths compared with patterns: two seconds
 )
 
 // includes calls do for each include of the file.
@@ -157,18 +158,14 @@ func (s *confSet) bestFolder(root *confFile, pattern string) []*confFile {
 	for len(want) > 1 && want[0] == ".." {
 		want, base = want[1:], parentDir(base)
 	}
-	among := s.files
-	if last := want[len(want)-1]; !isGlob(last) {
-		among = s.byBase[last]
-	}
 	var best place
 	var out []*confFile
-	for _, x := range among {
-		if s.compared++; s.compared > maxCompared {
+	for _, x := range s.called(want[len(want)-1]) {
+		if !s.compare(x) {
 			return nil
 		}
 		p := place{tail: tail(x.parts, want)}
-		if p.tail == 0 {
+		if p.tail < 2 && len(want) > 1 {
 			continue
 		}
 		p.prefix = strings.Join(x.parts[:len(x.parts)-p.tail], "/")
@@ -201,17 +198,16 @@ func (s *confSet) byName(root *confFile, d *directive) []*confFile {
 	want := pathParts(d.arg(0))
 	last := want[len(want)-1]
 	glob := isGlob(last)
-	among := s.files
-	if !glob {
-		among = s.byBase[last]
+	key := strings.Join([]string{root.base(), strconv.FormatBool(root.owned), d.file.dir, d.up.name, last}, "\x00")
+	if files, ok := s.loose[key]; ok {
+		return files
 	}
-	context := d.up.name
 	var out []*confFile
-	for _, x := range among {
-		if s.compared++; s.compared > maxCompared {
+	for _, x := range s.called(last) {
+		if !s.compare(x) {
 			return nil
 		}
-		if s.strong[x] || x.main || foreignTo(root, x) || !x.fits(context) || !matches(last, x.parts[len(x.parts)-1]) {
+		if s.strong[x] || x.main || foreignTo(root, x) || !x.fits(d.up.name) {
 			continue
 		}
 		near := x.dir == root.base() || x.dir == d.file.dir || !root.owned && x.dir == parentDir(d.file.dir)
@@ -222,12 +218,44 @@ func (s *confSet) byName(root *confFile, d *directive) []*confFile {
 			out = append(out, x)
 		}
 	}
+	s.loose[key] = out
 	return out
 }
 
-// tail counts the last parts of a path that match the last of a pattern.
+// called returns the files whose base names match.
+func (s *confSet) called(pattern string) []*confFile {
+	if !isGlob(pattern) {
+		return s.byBase[pattern]
+	}
+	if files, ok := s.byGlob[pattern]; ok {
+		return files
+	}
+	var out []*confFile
+	for _, x := range s.files {
+		if !s.compare(x) {
+			return nil
+		}
+		if matches(pattern, x.parts[len(x.parts)-1]) {
+			out = append(out, x)
+		}
+	}
+	s.byGlob[pattern] = out
+	return out
+}
+
+// compare counts the comparison of a file's path with a pattern, and reports
+// false where there were too many.
+func (s *confSet) compare(x *confFile) bool {
+	if s.compared++; s.compared == maxCompared {
+		x.skip(1, "too many files for too many includes")
+	}
+	return s.compared < maxCompared
+}
+
+// tail counts the last parts of a path that match the last of a pattern, given
+// that the very last does.
 func tail(parts, pattern []string) int {
-	n := 0
+	n := 1
 	for n < len(parts) && n < len(pattern) && matches(pattern[len(pattern)-1-n], parts[len(parts)-1-n]) {
 		n++
 	}
@@ -240,6 +268,9 @@ func matches(pattern, name string) bool {
 		return true
 	}
 	if strings.HasPrefix(name, ".") && !strings.HasPrefix(pattern, ".") {
+		return false
+	}
+	if !isGlob(pattern) {
 		return false
 	}
 	ok, err := path.Match(pattern, name)

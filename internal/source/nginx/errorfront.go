@@ -129,6 +129,9 @@ func (x *report) headless() {
 		x.connect(nil)
 		return
 	}
+	if p == "" && len(x.action) == 0 {
+		p = fact.PhaseWaiting
+	}
 	x.fail(source.ErrnoMechanism(x.errno, p), p)
 }
 
@@ -182,4 +185,14 @@ func shipped(env *source.Env, l *source.Line) bool {
 		return true
 	}
 	return false
+}
+
+// bareErrno: the number and words of a failed call alone, as nginx writes them
+// together. Those it is read for come of connecting.
+func (x *report) bareErrno() {
+	if x.errno == source.EMFILE {
+		x.exhausted()
+		return
+	}
+	x.connect(nil)
 }

@@ -26,6 +26,7 @@ var messageRules = source.NewRules(
 	source.Rule[message]{Words: "no live upstreams", Do: message{(*report).noLive, true}},
 	source.Rule[message]{Words: "upstream server temporarily disabled", Do: message{(*report).ejected, true}},
 	source.Rule[message]{Words: "upstream timed out", Do: message{(*report).timedOut, true}},
+	source.Rule[message]{Words: "upstream time out (", Do: message{(*report).timedOut, true}},
 	source.Rule[message]{Words: "upstream prematurely closed", Do: message{(*report).closed, true}},
 	source.Rule[message]{Words: "upstream closed prematurely", Do: message{(*report).closed, true}},
 	source.Rule[message]{Words: "upstream sent too big header", Do: message{(*report).tooBig, true}},
@@ -119,6 +120,7 @@ var messageRules = source.NewRules(
 	source.Rule[message]{Words: "dns server error: %d %s", Do: message{(*report).dnsAnswer, true}},
 	source.Rule[message]{Words: "name resolution failed", Do: message{(*report).nameless, true}},
 	source.Rule[message]{Words: "no available targets", Do: message{(*report).noPeer, false}},
+	source.Rule[message]{Words: "handle_upstream(): failed to set u", Do: message{(*report).noPeer, true}},
 	source.Rule[message]{Words: "failed to pick server: ", Do: message{(*report).noPeer, false}},
 
 	// Health checks: nginx plus, the upstream_check module of Tengine and
@@ -149,5 +151,10 @@ var messageRules = source.NewRules(
 	source.Rule[message]{Words: "^%w(%s) failed (%d: ", Do: message{(*report).syscall, false}},
 	source.Rule[message]{Words: "^failed (%d: %s) while ", Do: message{(*report).headless, true}},
 	source.Rule[message]{Words: "^(%d: %s) while ", Do: message{(*report).headless, true}},
+	source.Rule[message]{Words: "^(99: %s)", Do: message{(*report).bareErrno, true}},
+	source.Rule[message]{Words: "^(111: %s)", Do: message{(*report).bareErrno, true}},
+	source.Rule[message]{Words: "^(113: %s)", Do: message{(*report).bareErrno, true}},
+	source.Rule[message]{Words: "^(24: %s)", Do: message{(*report).bareErrno, true}},
+	source.Rule[message]{Words: "^(104: %s)", Do: message{(*report).headless, true}},
 	source.Rule[message]{Words: "%w() failed (SSL: %s", Do: message{(*report).tlsBroken, true}},
 )
