@@ -1,6 +1,7 @@
 // Package applog reads what has no folder of its own: request lines and errors
 // of applications in JSON, in key=value pairs or in plain words; proxies and
-// name servers of which a few messages matter; and what curl says.
+// name servers of which a few messages matter; what curl and wget say, and
+// events of Amazon ECS.
 //
 // It comes last and claims little: a line must name a request, or hold words
 // that network libraries write when a server fails (see [source.NetError]).
@@ -18,7 +19,7 @@ import (
 const tech = "applog"
 
 // Formats is what this package reads.
-var Formats = []source.Format{dnsLog, proxyLog, client, actix, jsonLog, textLog}
+var Formats = []source.Format{dnsLog, proxyLog, client, service, actix, jsonLog, record, textLog}
 
 // maxDetail bounds an event's text, in bytes.
 const maxDetail = 300

@@ -9,12 +9,14 @@ import (
 
 func TestFormats(t *testing.T) { sourcetest.Run(t, Formats) }
 
-func FuzzJSON(f *testing.F)  { sourcetest.Fuzz(f, jsonLog) }
-func FuzzText(f *testing.F)  { sourcetest.Fuzz(f, textLog) }
-func FuzzProxy(f *testing.F) { sourcetest.Fuzz(f, proxyLog) }
-func FuzzDNS(f *testing.F)   { sourcetest.Fuzz(f, dnsLog) }
-func FuzzActix(f *testing.F) { sourcetest.Fuzz(f, actix) }
-func FuzzCurl(f *testing.F)  { sourcetest.Fuzz(f, client) }
+func FuzzJSON(f *testing.F)   { sourcetest.Fuzz(f, jsonLog) }
+func FuzzText(f *testing.F)   { sourcetest.Fuzz(f, textLog) }
+func FuzzProxy(f *testing.F)  { sourcetest.Fuzz(f, proxyLog) }
+func FuzzDNS(f *testing.F)    { sourcetest.Fuzz(f, dnsLog) }
+func FuzzActix(f *testing.F)  { sourcetest.Fuzz(f, actix) }
+func FuzzCurl(f *testing.F)   { sourcetest.Fuzz(f, client) }
+func FuzzECS(f *testing.F)    { sourcetest.Fuzz(f, service) }
+func FuzzRecord(f *testing.F) { sourcetest.Fuzz(f, record) }
 
 func BenchmarkJSON(b *testing.B) {
 	sourcetest.Bench(b, jsonLog, `{"time":"2026-03-09T14:00:00.120Z","level":"info","method":"GET","path":"/cart","status":200,"duration_ms":12.5,"request_id":"rid-0001","remote_ip":"10.0.0.4"}`)

@@ -217,6 +217,8 @@ var clientRules = source.NewRules(
 	source.Rule[act]{Words: "curl: (52) Empty reply from server", Do: asked(fact.ClosedBeforeReply, fact.PhaseWaiting, 0)},
 	source.Rule[act]{Words: "curl: (55) %s", Do: asked(fact.ResetBeforeReply, fact.PhaseSending, source.EPIPE)},
 	source.Rule[act]{Words: "curl: (56) Recv failure: Connection reset by peer", Do: asked(fact.ResetBeforeReply, fact.PhaseWaiting, source.ECONNRESET)},
+	source.Rule[act]{Words: "^Recv failure: Connection reset by peer", Do: asked(fact.ResetBeforeReply, fact.PhaseWaiting, source.ECONNRESET)},
+	source.Rule[act]{Words: "^Empty reply from server", Do: asked(fact.ClosedBeforeReply, fact.PhaseWaiting, 0)},
 	source.Rule[act]{Words: "curl: (60) %s", Do: asked(fact.TLSFailed, fact.PhaseTLS, 0)},
 	source.Rule[act]{Words: "curl: (51) %s", Do: asked(fact.TLSFailed, fact.PhaseTLS, 0)},
 	source.Rule[act]{Words: "wget: unable to resolve host address %w", Do: asked(fact.NameNotResolved, fact.PhaseResolving, 0)},
@@ -265,8 +267,8 @@ func asked(m fact.Mechanism, p fact.Phase, errno int) act {
 
 // asker is the program that speaks: wget does not always name itself.
 func asker(b []byte) string {
-	if source.Has(b, "curl: (") {
-		return "curl"
+	if source.Has(b, "wget: ") || source.Has(b, "awaiting response") || source.Has(b, "in headers.") {
+		return "wget"
 	}
-	return "wget"
+	return "curl"
 }

@@ -39,6 +39,13 @@ func (r *reader) header(name, value string) {
 		}
 	case "content-length":
 		r.empty = value == "0"
+	case "cf-cache-status", "x-cache":
+		// "Hit from cloudfront"; "MISS, HIT" of several caches, the client's
+		// nearest last.
+		value = strings.TrimSpace(value[strings.LastIndexByte(value, ',')+1:])
+		if word, _, _ := strings.Cut(value, " "); word != "" && len(word) < 30 {
+			q.Attrs = map[string]string{fact.AttrCacheStatus: word}
+		}
 	case "via":
 		if r.srv == "" {
 			r.srv = via(value)

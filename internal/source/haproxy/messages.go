@@ -91,6 +91,9 @@ var messages = source.NewRules(
 	rule("reason: Layer4 %s", source.Fragment, layerCheck("Layer4 ")),
 	rule("reason: Layer6 %s", source.Fragment, layerCheck("Layer6 ")),
 	rule("reason: Layer7 %s", source.Fragment, layerCheck("Layer7 ")),
+	rule("^Layer4 %s", source.Fragment, layerCheck("Layer4 ")),
+	rule("^Layer6 %s", source.Fragment, layerCheck("Layer6 ")),
+	rule("^Layer7 %s", source.Fragment, layerCheck("Layer7 ")),
 )
 
 func about(h *source.Holes, e *fact.Event) {

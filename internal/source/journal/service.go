@@ -38,8 +38,33 @@ var supervised = map[string]serviceState{
 	"FATAL": {fact.RestartBackoff, "fatal"}, "BACKOFF": {fact.RestartBackoff, "backoff"},
 }
 
+// runit reads what `sv status` and tools upon it print: "run: nginx: (pid 553)
+// 1449s; run: log: (pid 548) 1449s", "down: nginx: 4s, normally up".
+func runit(b []byte) (name string, s serviceState, ok bool) {
+	state, rest, found := bytes.Cut(b, []byte(": "))
+	if !found || string(state) != "run" && string(state) != "down" && string(state) != "finish" && string(state) != "fail" {
+		return "", s, false
+	}
+	word, rest, found := bytes.Cut(rest, []byte(": "))
+	if !found || !program(word) {
+		return "", s, false
+	}
+	switch string(state) {
+	case "run":
+		return string(word), s, source.HasPrefix(rest, "(pid ")
+	case "down":
+		return string(word), serviceState{fact.ProcessExited, "down"}, source.Has(rest, "s")
+	case "finish":
+		return string(word), serviceState{fact.ProcessStopping, "stop"}, source.HasPrefix(rest, "(pid ")
+	}
+	return string(word), serviceState{fact.BootFailed, ""}, source.HasPrefix(rest, "unable to change to service directory") || source.HasPrefix(rest, "runsv not running")
+}
+
 // service reads such a line.
 func service(b []byte) (name string, s serviceState, ok bool) {
+	if name, s, ok = runit(b); ok {
+		return name, s, true
+	}
 	b = bytes.TrimPrefix(b, []byte("* "))
 	if len(b) > 120 {
 		return "", s, false

@@ -14,6 +14,11 @@ var statusRules = source.NewRules(
 	source.Rule[act]{Words: "^Main PID: %d (code=%w, status=%w)", Do: (*said).statusExit},
 	source.Rule[act]{Words: "^Process: %d %w=%s (code=%w, signal=%w)", Do: (*said).statusSignal},
 	source.Rule[act]{Words: "^Process: %d %w=%s (code=%w, status=%w)", Do: (*said).statusExit},
+	// Lines that a pager cut.
+	source.Rule[act]{Words: "^Main PID: %d (code=%w, signal=%w", Do: (*said).statusSignal},
+	source.Rule[act]{Words: "^Main PID: %d (code=%w, status=%w", Do: (*said).statusExit},
+	source.Rule[act]{Words: "^Process: %d %w=%s (code=%w, signal=%w", Do: (*said).statusSignal},
+	source.Rule[act]{Words: "^Process: %d %w=%s (code=%w, status=%w", Do: (*said).statusExit},
 	source.Rule[act]{Words: "^Active: failed (Result: %w) since %s;", Do: (*said).statusFailed},
 	source.Rule[act]{Words: "^Active: activating (auto-restart) (Result: %w) since %s;", Do: (*said).statusFailed},
 	source.Rule[act]{Words: "^Active: inactive (dead) since %s;", Do: (*said).statusDead},

@@ -58,6 +58,7 @@ var rules = source.NewRules(
 	// Out of memory.
 	source.Rule[act]{Words: "oom-kill:constraint=%w,%stask=%s,pid=%d", Do: (*said).oomLine},
 	source.Rule[act]{Words: "emory cgroup out of memory: Killed process %d (%s)%s", Do: killed("cgroup")},
+	source.Rule[act]{Words: "emory cgroup out of memory: Killed process (%s)", Do: func(s *said) { s.oom("cgroup", nil, s.h[0], nil) }}, // its number was cut out
 	source.Rule[act]{Words: "emory cgroup out of memory: Kill process %d (%s) score", Do: kill("cgroup")},
 	source.Rule[act]{Words: "Out of memory: Killed process %d (%s)%s", Do: killed("host")},
 	source.Rule[act]{Words: "Out of memory: Kill process %d (%s) score", Do: kill("host")},

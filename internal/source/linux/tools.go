@@ -161,6 +161,8 @@ var toolRules = source.NewRules(
 	source.Rule[func(*state) bool]{Words: "ulimit -n%s", Do: func(s *state) bool { return s.value("ulimit", s.h[0]) }},
 	source.Rule[func(*state) bool]{Words: "ulimit -Sn%s", Do: func(s *state) bool { return s.value("ulimit", s.h[0]) }},
 
+	source.Rule[func(*state) bool]{Words: "Cpu(s): %s", Do: (*state).top},
+
 	// Disks.
 	source.Rule[func(*state) bool]{Words: "No space left on device", Do: (*state).noSpace},
 	source.Rule[func(*state) bool]{Words: "Disk quota exceeded", Do: (*state).noSpace},
@@ -365,6 +367,44 @@ func (s *state) answer(name string, b []byte) bool {
 		x := s.setting(fact.FileLimit, "ulimit -n {n}", "")
 		x.Num = n
 		s.out.State(x)
+	}
+	return true
+}
+
+// Shares of a processor's time, in per cent, from which it is said to be busy:
+// all of it, or so much that the machine's owner takes that what is left does
+// not do.
+const (
+	allBusy = 95
+	stolen  = 25
+)
+
+// top reads the line of processor time of top: "7.4 us, 0.6 sy, ... 92.0 st".
+func (s *state) top() bool {
+	share := map[string]float64{}
+	for part := range strings.SplitSeq(string(s.h[0]), ",") {
+		value, name, ok := strings.Cut(strings.TrimSpace(part), " ")
+		if !ok {
+			value, name, ok = strings.Cut(strings.TrimSpace(part), "%") // of old versions: "7.4%us"
+		}
+		f, err := strconv.ParseFloat(strings.TrimSuffix(value, "%"), 64)
+		if !ok || err != nil {
+			return false
+		}
+		share[strings.TrimSpace(name)] = f
+	}
+	reason := ""
+	switch {
+	case share["st"] >= stolen:
+		reason = "steal"
+	case share["us"]+share["sy"]+share["user"]+share["sys"] >= allBusy:
+		reason = "all in use"
+	}
+	if _, ok := share["id"]; !ok {
+		return false
+	}
+	if reason != "" {
+		s.out.State(s.event(fact.CPUBusy, reason))
 	}
 	return true
 }

@@ -26,6 +26,7 @@ var fetchWords = []struct {
 	{"returned no backend", fact.NoBackend, ""},
 	{"No backend", fact.NoBackend, ""},
 	{"no backend connection", fact.NoBackend, ""}, // versions 3 and 4: of any reason
+	{"no backend", fact.NoBackend, ""},
 	{"busy", fact.LimitHit, fact.PhaseQueued},
 	{"No thread available", fact.LimitHit, ""},
 	{"Could not get storage", fact.LimitHit, ""},
