@@ -306,7 +306,7 @@ func BenchmarkSites(b *testing.B) {
 func TestRealDump(t *testing.T) {
 	bin, err := exec.LookPath("nginx")
 	if err != nil {
-		t.Skip("nginx is not installed: its dump of a configuration cannot be compared")
+		t.Skip("nginx is not installed; try: apt-get install nginx")
 	}
 	dir := t.TempDir()
 	temp := ""
