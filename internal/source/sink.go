@@ -21,7 +21,8 @@ type sink struct {
 	facts   []fact.Fact
 	tally   tallies
 	cov     map[*Format]*span
-	prev    time.Time
+	prev    int64 // the instant seen last, in Unix nanoseconds
+	timed   bool  // there was one
 	depth   int
 	whole   bool // every request is wanted whole
 	keeper  keeper
@@ -37,6 +38,7 @@ type tallies map[*Format]int
 type span struct {
 	first, last time.Time
 	lines       int
+	from, to    int64 // the same, in Unix nanoseconds
 }
 
 func (f *feeder) sink(rep *Report) *sink {
@@ -165,29 +167,30 @@ func (s *sink) Inner(l *Line) {
 func (s *sink) Seen(t time.Time) { s.seen(t) }
 
 func (s *sink) seen(t time.Time) {
-	if t == s.prev && s.spanned == s.format && s.span != nil {
-		s.span.lines++ // as the line before
-		return
-	}
 	if t.IsZero() {
 		return
 	}
-	if !s.prev.IsZero() && s.prev.Sub(t) > time.Minute {
+	ns := t.UnixNano()
+	if s.timed && s.prev-ns > int64(time.Minute) {
 		s.rep.Backwards++
 	}
-	s.prev = t
-	s.cover(t)
+	s.prev, s.timed = ns, true
 	c := s.span
 	if c == nil || s.spanned != s.format {
 		c = s.spanOf(t)
 	}
 	c.lines++
+	if ns > c.from && ns < c.to {
+		return // nothing new
+	}
+	s.cover(t)
 	if t.Before(c.first) {
 		c.first = t
 	}
 	if t.After(c.last) {
 		c.last = t
 	}
+	c.from, c.to = c.first.UnixNano(), c.last.UnixNano()
 }
 
 // spanOf finds the span of the format that is being read, or begins it at t.

@@ -77,7 +77,9 @@ func (r *accessReader) ordinary(b []byte, l *source.Line, o *source.Ordinary) bo
 	}
 	o.Time = r.base.Add(time.Duration(milli+took) * time.Millisecond)
 	if !l.Time.IsZero() {
-		o.Time = o.Time.Add(zoneShift(o.Time, l.Time))
+		if shift := zoneShift(o.Time, l.Time); shift != 0 {
+			o.Time = o.Time.Add(shift)
+		}
 	}
 	return true
 }
