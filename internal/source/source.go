@@ -101,7 +101,8 @@ type LineReader interface {
 // Sink takes what a reader finds. Facts may share memory with the line and be
 // reused by the reader after the call: the sink copies what it keeps. It fills
 // Origin where it is empty, and Party.Host, Party.Name and Party.PID of facts
-// from the line's wrapper where the reader left them empty.
+// from the line's wrapper where the reader left them empty. The core's own is a
+// [Folder] too.
 type Sink interface {
 	// State takes one fact. Every request of a log is stated as a
 	// *fact.Request; the sink folds ordinary ones into samples.
