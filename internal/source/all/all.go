@@ -31,6 +31,7 @@ import (
 	"culprit/internal/source/phpfpm"
 	"culprit/internal/source/python"
 	"culprit/internal/source/ruby"
+	"culprit/internal/source/tcpdump"
 	"culprit/internal/source/traefik"
 	"culprit/internal/source/uvicorn"
 	"culprit/internal/source/uwsgi"
@@ -69,6 +70,7 @@ func Formats() []source.Format {
 		python.Formats,
 		jvm.Formats,
 		errorpage.Formats,
+		tcpdump.Formats,
 		applog.Formats,
 	)
 }
