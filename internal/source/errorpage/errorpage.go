@@ -85,7 +85,7 @@ func statusLine(b []byte) (status int64, reason []byte, ok bool) {
 	}
 	code, reason := source.Field(b)
 	n := source.Int(code)
-	if len(code) != 3 || !n.Known || n.N < 100 || len(reason) > 60 || bytes.IndexByte(reason, '"') >= 0 {
+	if len(code) != 3 || !n.Known || n.N < 100 || len(reason) > 60 && !source.Has(reason, " bytes ==> ") || bytes.IndexByte(reason, '"') >= 0 {
 		return 0, nil, false
 	}
 	return n.N, reason, true

@@ -50,8 +50,11 @@ func (r *reader) Line(l *source.Line, out source.Sink) source.Took {
 	if status, reason, ok := statusLine(b); ok {
 		r.flush(out)
 		r.begin(l)
-		r.head = true
 		r.q.Status = fact.Num(status)
+		if r.load(reason, out) {
+			return source.Mine
+		}
+		r.head = true
 		r.classic(reason)
 		return source.Mine
 	}
@@ -69,6 +72,25 @@ func (r *reader) Line(l *source.Line, out source.Sink) source.Took {
 		}
 	}
 	return r.page(l, b, out)
+}
+
+// load reads the rest of a line of siege's, which stands for one request:
+// "0.39 secs:     138 bytes ==> GET  /cart".
+func (r *reader) load(b []byte, out source.Sink) bool {
+	what, asked, ok := bytes.Cut(b, []byte(" bytes ==> "))
+	secs, size, ok2 := bytes.Cut(what, []byte(" secs:"))
+	if !ok || !ok2 {
+		return false
+	}
+	method, target := source.Field(asked)
+	q := &r.q
+	q.Duration, q.Bytes = source.Secs(secs), source.Int(bytes.TrimSpace(size))
+	q.Method, q.Path = string(method), string(bytes.TrimSpace(target))
+	q.Party = fact.Party{Role: fact.RoleGateway, Tech: tech}
+	q.Origin.Text = ""
+	out.State(q)
+	r.drop()
+	return true
 }
 
 func (r *reader) begin(l *source.Line) {
