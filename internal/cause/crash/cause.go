@@ -39,7 +39,7 @@ var Cause = cause.Cause{
 		fact.ResetBeforeReply, fact.ClosedBeforeReply, fact.CutMidReply, fact.Refused, fact.NoBackend, fact.ConnectTimedOut,
 		fact.MechanismUnknown,
 	},
-	Troubles: []fact.EventKind{fact.Crashed, fact.HeapExhausted, fact.RestartBackoff, fact.WorkerExited, fact.ProcessStopping},
+	Troubles: []fact.EventKind{fact.Crashed, fact.HeapExhausted, fact.RestartBackoff, fact.WorkerExited, fact.ProcessExited, fact.BootFailed, fact.ProcessStopping},
 	Over:     []string{"slow-start"},
 	Traces:   []cause.Trace{{Role: fact.RoleHost, None: "the machine's log covers the time, and tells of no crash near these failures"}, {Role: fact.RoleBackend, None: "the server's log covers the time, and tells of no crash near these failures"}},
 	Prior:    -4,

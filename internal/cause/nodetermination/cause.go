@@ -37,7 +37,7 @@ var Cause = cause.Cause{
 		fact.NoBackend, fact.Refused, fact.Unreachable, fact.ConnectTimedOut, fact.ClosedBeforeReply, fact.ResetBeforeReply, fact.CutMidReply,
 		fact.ReplyTimedOut, fact.MechanismUnknown,
 	},
-	Troubles: []fact.EventKind{fact.NodeTerminating, fact.NodeLost},
+	Troubles: []fact.EventKind{fact.NodeTerminating, fact.NodeLost, fact.PodEvicted},
 	Over:     []string{"rollout-no-drain", "slow-start"},
 	Prior:    -6,
 	PriorWhy: "two of about a hundred and fifty collected incidents, and as many again told without evidence",
