@@ -77,11 +77,11 @@ type record struct {
 func (r *record) set(name, value []byte) {
 	switch string(name) {
 	case "level":
-		r.level = text(value)
+		r.level = source.JSONText(value)
 	case "logger":
-		r.logger = text(value)
+		r.logger = source.JSONText(value)
 	case "msg", "message":
-		r.msg = text(value)
+		r.msg = source.JSONText(value)
 	case "ts", "time", "timestamp":
 		r.ts = value
 	case "request":
@@ -91,20 +91,20 @@ func (r *record) set(name, value []byte) {
 	case "duration", "latency":
 		r.duration = value
 	case "size":
-		r.size = number(value)
+		r.size = source.JSONInt(value)
 	case "status":
-		r.status = number(value)
+		r.status = source.JSONInt(value)
 	case "status_code":
-		r.statusCode = number(value)
+		r.statusCode = source.JSONInt(value)
 	case "exit_code":
-		r.exitCode = number(value)
+		r.exitCode = source.JSONInt(value)
 	case "err_id":
-		r.errID = text(value)
+		r.errID = source.JSONText(value)
 	case "error", "err":
-		r.errText = text(value)
+		r.errText = source.JSONText(value)
 	case "host", "upstream", "addr":
 		if r.upstream == nil || string(name) == "upstream" {
-			r.upstream = text(value)
+			r.upstream = source.JSONText(value)
 		}
 	}
 }
@@ -125,7 +125,7 @@ func (r *recordReader) Line(l *source.Line, out source.Sink) source.Took {
 		return source.NotMine
 	}
 	r.rec = record{}
-	_, whole := fields(l.Text, r.rec.set)
+	_, whole := source.Members(l.Text, r.rec.set)
 	if len(r.rec.msg) == 0 && len(r.rec.request) == 0 {
 		if !whole {
 			return source.Broken
@@ -156,7 +156,7 @@ func when(env *source.Env, v []byte) (time.Time, fact.Dur) {
 		return time.Time{}, fact.Dur{}
 	}
 	if v[0] == '"' {
-		s := text(v)
+		s := source.JSONText(v)
 		if t, res, _, ok := source.ISOTime(env, s); ok {
 			return t, fact.Lasting(res)
 		}
@@ -202,7 +202,7 @@ func when(env *source.Env, v []byte) (time.Time, fact.Dur) {
 // took reads a duration: seconds as a number, or Go's text, "1.5ms".
 func took(v []byte) fact.Dur {
 	if len(v) > 2 && v[0] == '"' {
-		d, err := time.ParseDuration(string(text(v)))
+		d, err := time.ParseDuration(string(source.JSONText(v)))
 		if err != nil || d < 0 {
 			return fact.Dur{}
 		}

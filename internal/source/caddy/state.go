@@ -46,24 +46,24 @@ func (r *recordReader) begin(t time.Time, res fact.Dur) *fact.Request {
 	q.Party = gateway()
 	q.Time, q.Res = t, res
 	var ip, port []byte
-	fields(r.rec.request, func(name, v []byte) {
+	source.Members(r.rec.request, func(name, v []byte) {
 		switch string(name) {
 		case "remote_ip", "client_ip":
 			if ip == nil || string(name) == "remote_ip" {
-				ip = text(v)
+				ip = source.JSONText(v)
 			}
 		case "remote_port":
-			port = text(v)
-		case "remote_addr": // before 2.5
-			ip = text(v)
+			port = source.JSONText(v)
+		case "remote_addr":
+			ip = source.JSONText(v)
 		case "method":
-			q.Method = source.View(text(v))
+			q.Method = source.View(source.JSONText(v))
 		case "host":
-			q.Host = source.View(text(v))
+			q.Host = source.View(source.JSONText(v))
 		case "uri":
-			q.Path = source.View(text(v))
+			q.Path = source.View(source.JSONText(v))
 		case "proto":
-			p := bytes.TrimPrefix(text(v), []byte("HTTP/"))
+			p := bytes.TrimPrefix(source.JSONText(v), []byte("HTTP/"))
 			q.Proto = source.View(p)
 			if string(p) == "2.0" || string(p) == "3.0" {
 				q.Proto = source.View(p[:1])
@@ -72,6 +72,7 @@ func (r *recordReader) begin(t time.Time, res fact.Dur) *fact.Request {
 			r.headers(v)
 		}
 	})
+
 	switch {
 	case len(port) == 0 || len(ip) == 0:
 		q.Client = source.View(ip)
@@ -92,17 +93,17 @@ var idHeaders = map[string]bool{"x-request-id": true, "traceparent": true, "x-co
 // headers reads request headers, "{"X-Request-Id":["…"]}".
 func (r *recordReader) headers(v []byte) {
 	q := &r.req
-	fields(v, func(name, v []byte) {
+	source.Members(v, func(name, v []byte) {
 		if len(v) < 5 || v[0] != '[' || v[1] != '"' {
 			return
 		}
-		n := stringEnd(v[1:])
+		n := source.JSONStringEnd(v[1:])
 		if n < 0 {
 			return
 		}
 		value := v[1 : 1+n]
 		if bytes.EqualFold(name, []byte("User-Agent")) {
-			q.UserAgent = source.View(text(value))
+			q.UserAgent = source.View(source.JSONText(value))
 			return
 		}
 		if len(r.env.IDHeaders) == 0 && !mayIdentify(name) {
@@ -114,9 +115,10 @@ func (r *recordReader) headers(v []byte) {
 			ok = ok || h == key
 		}
 		if ok {
-			q.IDs = append(q.IDs, string(text(value)))
+			q.IDs = append(q.IDs, string(source.JSONText(value)))
 		}
 	})
+
 }
 
 // mayIdentify rules out the ordinary headers without allocating.
@@ -139,7 +141,7 @@ func (r *recordReader) access(t time.Time, res fact.Dur, out source.Sink) {
 	c := &r.rec
 	q.Status, q.Bytes = c.status, c.size
 	own, foreign := true, false
-	fields(c.respHeader, func(name, v []byte) {
+	source.Members(c.respHeader, func(name, v []byte) {
 		switch string(name) {
 		case "Server":
 			foreign = foreign || bytes.Count(v, []byte(`","`)) > 0 || !source.Has(v, "Caddy")
@@ -150,6 +152,7 @@ func (r *recordReader) access(t time.Time, res fact.Dur, out source.Sink) {
 			own = false
 		}
 	})
+
 	switch {
 	case q.Status.Is(0):
 		q.Ended = fact.ClientGone // no answer was begun and no error met

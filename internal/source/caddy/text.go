@@ -124,7 +124,7 @@ func (r *consoleReader) Line(l *source.Line, out source.Sink) source.Took {
 		return source.NotMine
 	}
 	r.rec = record{level: c.level, logger: c.logger, msg: c.msg}
-	fields(c.object, r.rec.set)
+	source.Members(c.object, r.rec.set)
 	r.rec.level, r.rec.logger, r.rec.msg = c.level, c.logger, c.msg
 	t, res := l.Time, l.Res
 	if at, d, _, ok := source.SlashTime(r.env, c.stamp); ok {

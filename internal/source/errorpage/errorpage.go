@@ -16,6 +16,7 @@ package errorpage
 
 import (
 	"bytes"
+	"strings"
 
 	"culprit/internal/source"
 )
@@ -33,9 +34,13 @@ var Formats = []source.Format{{
 // sheet in one line.
 const maxLine = 16 << 10
 
+// template reports whether a file is one of HAProxy's error files, from which it
+// takes its pages: errors/503.http. Nobody was answered with it.
+func template(path string) bool { return strings.HasSuffix(path, ".http") }
+
 func sniff(l *source.Line) source.Confidence {
 	b := bytes.TrimSpace(l.Text)
-	if len(b) < 6 || len(b) > maxLine {
+	if len(b) < 6 || len(b) > maxLine || template(l.Path) {
 		return source.No
 	}
 	if status, _, ok := statusLine(b); ok {

@@ -34,7 +34,7 @@ var levels = map[string]bool{
 func (e *entryLine) cut(b []byte) bool {
 	switch {
 	case len(b) > 0 && b[0] == '{':
-		fields(b, e.set)
+		source.Members(b, e.set)
 		e.framed = levels[string(e.level)] && len(e.msg) > 0
 		return e.framed
 	case source.HasPrefix(b, `time="`):
@@ -48,17 +48,17 @@ func (e *entryLine) cut(b []byte) bool {
 func (e *entryLine) set(name, v []byte) {
 	switch string(name) {
 	case "time":
-		e.stamp = text(v)
+		e.stamp = source.JSONText(v)
 	case "level":
-		e.level = text(v)
+		e.level = source.JSONText(v)
 	case "msg", "message":
-		e.msg = text(v)
+		e.msg = source.JSONText(v)
 	case "error":
-		e.cause = text(v)
+		e.cause = source.JSONText(v)
 	case "serviceName":
-		e.service = text(v)
+		e.service = source.JSONText(v)
 	case "targetURL", "target_url", "url", "server":
-		e.server = text(v)
+		e.server = source.JSONText(v)
 	}
 }
 
@@ -73,11 +73,11 @@ func (e *entryLine) logfmt(b []byte) bool {
 		b = b[i+1:]
 		var v []byte
 		if len(b) > 0 && b[0] == '"' {
-			n := stringEnd(b)
+			n := source.JSONStringEnd(b)
 			if n < 0 {
 				v, b = b[1:], nil // the line was cut
 			} else {
-				v, b = text(b[:n]), bytes.TrimLeft(b[n:], " ")
+				v, b = source.JSONText(b[:n]), bytes.TrimLeft(b[n:], " ")
 			}
 		} else {
 			v, b = source.Field(b)
@@ -114,8 +114,8 @@ func (e *entryLine) console(b []byte) bool {
 	}
 	e.stamp, e.level, e.msg, e.framed = stamp, level, rest, true
 	if cause, ok := source.Between(rest, "error=", ""); ok {
-		if n := stringEnd(cause); len(cause) > 0 && cause[0] == '"' && n > 0 {
-			cause = text(cause[:n])
+		if n := source.JSONStringEnd(cause); len(cause) > 0 && cause[0] == '"' && n > 0 {
+			cause = source.JSONText(cause[:n])
 		}
 		e.cause = cause
 		i := bytes.Index(e.msg, []byte(" error="))

@@ -71,57 +71,57 @@ func (r *recordReader) set(name, v []byte) {
 	c := &r.rec
 	switch string(name) {
 	case "ClientAddr":
-		c.client = text(v)
+		c.client = source.JSONText(v)
 	case "ClientHost":
-		c.host = text(v)
+		c.host = source.JSONText(v)
 	case "ClientPort":
-		c.port = text(v)
+		c.port = source.JSONText(v)
 	case "RequestMethod":
-		c.method = text(v)
+		c.method = source.JSONText(v)
 	case "RequestPath":
-		c.path = text(v)
+		c.path = source.JSONText(v)
 	case "RequestProtocol":
-		c.proto = text(v)
+		c.proto = source.JSONText(v)
 	case "RequestAddr":
-		c.addr = text(v)
+		c.addr = source.JSONText(v)
 	case "RequestHost":
-		c.reqHost = text(v)
+		c.reqHost = source.JSONText(v)
 	case "RouterName", "FrontendName":
-		c.router = text(v)
+		c.router = source.JSONText(v)
 	case "ServiceName", "BackendName":
-		c.service = text(v)
+		c.service = source.JSONText(v)
 	case "ServiceAddr", "BackendAddr":
-		c.server = text(v)
+		c.server = source.JSONText(v)
 	case "ServiceURL", "BackendURL":
 		if c.server == nil {
 			c.server = urlText(v)
 		}
 	case "StartUTC":
-		c.start = text(v)
+		c.start = source.JSONText(v)
 	case "StartLocal":
 		if c.start == nil {
-			c.start = text(v)
+			c.start = source.JSONText(v)
 		}
 	case "time":
-		c.logged = text(v)
+		c.logged = source.JSONText(v)
 	case "DownstreamStatus":
-		c.downstream = number(v)
+		c.downstream = source.JSONInt(v)
 	case "OriginStatus":
-		c.origin = number(v)
+		c.origin = source.JSONInt(v)
 	case "DownstreamContentSize":
-		c.size = number(v)
+		c.size = source.JSONInt(v)
 	case "OriginContentSize":
-		c.originSize = number(v)
+		c.originSize = source.JSONInt(v)
 	case "RequestContentSize":
-		c.reqSize = number(v)
+		c.reqSize = source.JSONInt(v)
 	case "RetryAttempts":
-		c.retries = number(v)
+		c.retries = source.JSONInt(v)
 	case "Duration":
-		c.took = number(v)
+		c.took = source.JSONInt(v)
 	case "OriginDuration":
-		c.originTook = number(v)
+		c.originTook = source.JSONInt(v)
 	case "request_User-Agent":
-		c.agent = text(v)
+		c.agent = source.JSONText(v)
 	default:
 		r.header(name, v)
 	}
@@ -131,14 +131,15 @@ func (r *recordReader) set(name, v []byte) {
 func urlText(v []byte) []byte {
 	if len(v) > 0 && v[0] == '{' {
 		var host []byte
-		fields(v, func(name, v []byte) {
+		source.Members(v, func(name, v []byte) {
 			if string(name) == "Host" {
-				host = text(v)
+				host = source.JSONText(v)
 			}
 		})
+
 		return host
 	}
-	return text(v)
+	return source.JSONText(v)
 }
 
 // header reads a kept request header, "request_X-Request-Id".
@@ -152,7 +153,7 @@ func (r *recordReader) header(name, v []byte) {
 	for _, h := range r.env.IDHeaders {
 		ok = ok || h == key
 	}
-	if id := text(v); ok && len(id) > 0 {
+	if id := source.JSONText(v); ok && len(id) > 0 {
 		r.req.IDs = append(r.req.IDs, source.View(id))
 	}
 }
@@ -166,7 +167,7 @@ func (r *recordReader) Line(l *source.Line, out source.Sink) source.Took {
 	q.Reset()
 	q.Party = gateway()
 	r.rec = record{}
-	_, whole := fields(l.Text, r.set)
+	_, whole := source.Members(l.Text, r.set)
 	c := &r.rec
 	if !c.downstream.Known && !c.origin.Known {
 		if sniffRecord(l) == source.No {

@@ -1,25 +1,27 @@
-package traefik
+// What follows reads JSON without allocating, for lines that are read by the
+// million. Whole documents and rare lines go through fastjson.
+
+package source
 
 import (
 	"bytes"
 	"encoding/json"
 
 	"culprit/internal/fact"
-	"culprit/internal/source"
 )
 
-// fields calls f for each member of the JSON object at the front of b, with
+// Members calls f for each member of the JSON object at the front of b, with
 // its name and the bytes of its value, and returns what follows the object. It
 // allocates nothing, and reads an object that was cut as far as it goes; ok is
 // false then.
-func fields(b []byte, f func(name, value []byte)) (rest []byte, ok bool) {
+func Members(b []byte, f func(name, value []byte)) (rest []byte, ok bool) {
 	b = blank(b)
 	if len(b) == 0 || b[0] != '{' {
 		return b, false
 	}
 	b = blank(b[1:])
 	for len(b) > 0 && b[0] == '"' {
-		n := stringEnd(b)
+		n := JSONStringEnd(b)
 		if n < 0 {
 			return nil, false
 		}
@@ -53,8 +55,8 @@ func blank(b []byte) []byte {
 	return b
 }
 
-// stringEnd is the length of the string that b begins with, or -1.
-func stringEnd(b []byte) int {
+// JSONStringEnd is the length of the string that b begins with, or -1.
+func JSONStringEnd(b []byte) int {
 	for i := 1; i < len(b); i++ {
 		j := bytes.IndexByte(b[i:], '"')
 		if j < 0 {
@@ -79,13 +81,13 @@ func valueEnd(b []byte) int {
 	}
 	switch b[0] {
 	case '"':
-		return stringEnd(b)
+		return JSONStringEnd(b)
 	case '{', '[':
 		depth := 0
 		for i := 0; i < len(b); i++ {
 			switch b[i] {
 			case '"':
-				n := stringEnd(b[i:])
+				n := JSONStringEnd(b[i:])
 				if n < 0 {
 					return -1
 				}
@@ -108,9 +110,9 @@ func valueEnd(b []byte) int {
 	return len(b)
 }
 
-// text is the content of a string value; it shares memory with v unless there
+// JSONText is the content of a string value; it shares memory with v unless there
 // are escapes.
-func text(v []byte) []byte {
+func JSONText(v []byte) []byte {
 	if len(v) < 2 || v[0] != '"' {
 		return nil
 	}
@@ -124,10 +126,10 @@ func text(v []byte) []byte {
 	return []byte(s)
 }
 
-// number is a whole number, written bare or in quotes.
-func number(v []byte) fact.Int {
+// JSONInt is a whole number, written bare or in quotes.
+func JSONInt(v []byte) fact.Int {
 	if len(v) > 2 && v[0] == '"' {
 		v = v[1 : len(v)-1]
 	}
-	return source.Int(v)
+	return Int(v)
 }
