@@ -11,14 +11,12 @@ import (
 
 // fields is what keys of a structured line told, whatever they were called.
 type fields struct {
-	q      fact.Request
-	level  string
-	msg    []byte
-	err    []byte
-	nanos  bool // a bare latency counts nanoseconds (echo)
-	millis bool
-	when   []byte // a stamp
-	epoch  fact.Int
+	q     fact.Request
+	level string
+	msg   []byte
+	err   []byte
+	nanos bool   // a bare latency counts nanoseconds (echo)
+	when  []byte // a stamp
 }
 
 // reset empties f and keeps its memory.

@@ -16,7 +16,6 @@ type reader struct {
 	head  bool // its header lines are being read
 	sign  bool // it was signed or closed: what comes next is another page
 	last  int  // line that belonged to it
-	src   source.Line
 	q     fact.Request
 	text  []byte // first words of the page
 	tech  string

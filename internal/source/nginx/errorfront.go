@@ -80,7 +80,7 @@ func retyped(b []byte) []byte {
 					continue // cut off, or no value of nginx's
 				}
 				j++
-			} else if bytes.IndexAny(b[from:j], ":=") < 0 && (b[j] < '0' || b[j] > '9') {
+			} else if !bytes.ContainsAny(b[from:j], ":=") && (b[j] < '0' || b[j] > '9') {
 				continue // words of a message
 			}
 			b = append(append(append([]byte(nil), b[:i-2]...), c...), b[j:]...)

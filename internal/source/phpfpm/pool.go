@@ -146,7 +146,6 @@ type poolReader struct {
 	name  string
 	at    int
 	set   map[fact.Knob]bool
-	max   fact.Int // listen queue len of a status page
 	queue fact.Int
 }
 
