@@ -292,3 +292,16 @@ func TestLineThatStandsForMany(t *testing.T) {
 		}
 	}
 }
+
+// A page that somebody pasted beside the log is no failure of its own.
+func TestPageBesideLog(t *testing.T) {
+	page := &fact.Request{Status: fact.Num(502)}
+	page.Party, page.Origin = fact.Party{Role: fact.RoleGateway, Tech: "nginx"}, fact.Origin{Path: "page.html", Line: 1}
+	w := join(page, trouble(10, "nginx", "7*1", "GET", "/", fact.Refused, 1))
+	if len(w.Failures) != 1 || w.Failures[0].Mechanism != fact.Refused || len(w.Failures[0].Seen) != 2 {
+		t.Errorf("%d failures", len(w.Failures))
+	}
+	if w := join(page); len(w.Failures) != 1 {
+		t.Errorf("alone, it is %d failures", len(w.Failures))
+	}
+}

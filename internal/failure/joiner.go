@@ -119,9 +119,34 @@ func (w *World) join(fulls, partials, backend []*fact.Request) {
 		}
 	}
 	slices.SortStableFunc(w.Failures, compareFailures)
+	w.pages()
 	w.ejected()
 	slices.SortStableFunc(w.Recovered, compareFailures)
 	w.backendRequests(backend)
+}
+
+// pages gives an error page that somebody saw, without a time and without a
+// word on how it came about, to the first failure that a log tells more of: it
+// is the same trouble, not another.
+func (w *World) pages() {
+	bare := func(f *Failure) bool {
+		return f.Mechanism == "" && f.Time.IsZero() && f.Try.Address == "" && f.Method == ""
+	}
+	kept := w.Failures[:0:0]
+	for _, f := range w.Failures {
+		i := -1
+		if bare(f) {
+			i = slices.IndexFunc(w.Failures, func(x *Failure) bool {
+				return !bare(x) && x.Mechanism != fact.ClientGone && (!x.Status.Known || !f.Status.Known || x.Status == f.Status)
+			})
+		}
+		if i < 0 {
+			kept = append(kept, f)
+			continue
+		}
+		w.Failures[i].Seen = append(w.Failures[i].Seen, f.Seen...)
+	}
+	w.Failures = kept
 }
 
 func compareFailures(a, b *Failure) int {
