@@ -51,6 +51,9 @@ func explain(e *failure.Episode) cause.Opinion {
 		o.Fix.Summary = "The proxy asks [::1], where the server does not listen: write 127.0.0.1 instead of localhost, or let the server listen on both."
 		o.Fix.Patch = "proxy_pass http://127.0.0.1:" + cause.PortOf(f.Backend.Address) + ";"
 	}
+	if strings.HasPrefix(f.Backend.Address, "127.") && (e.Gateway.Name != "" || e.Gateway.Tech == "nginx" && len(e.World.Techs(fact.RoleOrchestrator)) > 0) {
+		o.Fix.Steps = append(o.Fix.Steps, "if the proxy runs in a container: "+f.Backend.Address+" is the container itself; write the server's service name, or host.docker.internal")
+	}
 	o.Next = []cause.Next{{
 		Evidence: "the server's own log and its supervisor's", Command: "kubectl describe pod POD; kubectl logs POD --previous; journalctl -u UNIT -o short-iso; docker events --since 1h",
 		WouldTell: "whether it crashed, was killed, was restarted by a rollout, or never listened there",
