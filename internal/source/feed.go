@@ -371,18 +371,17 @@ func (f *feeder) readLines(o *opened, out *sink) {
 	if !o.raw && o.in.Size > rangeSize/8 {
 		ahead := readAhead(o.r)
 		defer ahead.Close()
-		f.scan(bufio.NewReaderSize(ahead, blockSize), o, out)
+		f.scan(newLineReader(ahead), o, out)
 		return
 	}
-	f.scan(o.r, o, out)
+	f.scan(newLineReader(o.r), o, out)
 }
 
 // scan reads lines to the end.
-func (f *feeder) scan(r *bufio.Reader, o *opened, out *sink) {
+func (f *feeder) scan(lr *lineReader, o *opened, out *sink) {
 	rep := out.rep
-	lr := &lineReader{r: r}
 	m := f.machine(o, out)
-	l := Line{Path: o.in.Path}
+	l := &Line{Path: o.in.Path}
 	for {
 		text, err := lr.next()
 		if err != nil {
@@ -395,8 +394,8 @@ func (f *feeder) scan(r *bufio.Reader, o *opened, out *sink) {
 		if len(text) == 0 && m.cur == nil {
 			continue
 		}
-		l = Line{Text: text, Path: o.in.Path, N: rep.Lines} // nothing of the line before
-		m.line(&l)
+		l.Text, l.N = text, rep.Lines
+		m.line(l)
 		out.offset += int64(len(text)) + 1
 	}
 	rep.Cut = lr.cut
@@ -413,7 +412,7 @@ func (f *feeder) readFacts(o *opened, out *sink) bool {
 		return false
 	}
 	out.rep.Format, out.rep.Tech = "facts", "culprit"
-	lr := &lineReader{r: o.r}
+	lr := newLineReader(o.r)
 	for {
 		text, err := lr.next()
 		if err != nil {

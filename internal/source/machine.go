@@ -56,7 +56,7 @@ func (m *machine) count() {
 	}
 }
 
-// line has one line read by the format that knows it.
+// line has one line read by the format that knows it, and leaves l as it is.
 func (m *machine) line(l *Line) {
 	if m.pin != nil {
 		if m.plain {
@@ -67,7 +67,9 @@ func (m *machine) line(l *Line) {
 			return
 		}
 	}
-	raw := *l
+	raw := l // stays as it is: it serves the lines after it
+	inner := *l
+	l = &inner
 	m.f.unwrap(l)
 	if len(l.Text) == 0 && m.cur == nil {
 		return
@@ -77,13 +79,13 @@ func (m *machine) line(l *Line) {
 	}
 	if l.Wrapped {
 		// What looked like a wrapper may have been the line's own.
-		if m.try(&raw) {
+		if m.try(raw) {
 			return
 		}
 		// The frame of a known logger around a text nobody knows is ordinary.
 		m.out.seen(l.Time)
 	}
-	m.out.unknown(&raw, l.Wrapped)
+	m.out.unknown(raw, l.Wrapped)
 }
 
 // wrapped reads l by the wrappers and the format of nearly all lines.

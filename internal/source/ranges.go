@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -26,28 +25,28 @@ func (f *feeder) readRanges(o *opened, out *sink) bool {
 	parts := make([]*sink, n)
 	var mu sync.Mutex
 	merged := 0
-	var idle []*bufio.Reader // their memory serves one range after the other
-	reader := func(r io.Reader) *bufio.Reader {
+	var idle []*lineReader // their memory serves one range after the other
+	reader := func(r io.Reader) *lineReader {
 		mu.Lock()
 		defer mu.Unlock()
 		if n := len(idle); n > 0 {
-			br := idle[n-1]
+			lr := idle[n-1]
 			idle = idle[:n-1]
-			br.Reset(r)
-			return br
+			lr.reset(r)
+			return lr
 		}
-		return bufio.NewReaderSize(r, blockSize)
+		return newLineReader(r)
 	}
 	parallel(n, true, func(i int) {
 		rep := &Report{Path: out.rep.Path}
 		part := f.sink(rep)
 		from := int64(i) * rangeSize
 		r := &rangeReader{file: file, at: from, end: min(from+rangeSize, o.in.Size), size: o.in.Size, progress: f.opt.Progress}
-		br := reader(r)
+		lr := reader(r)
 		part.offset = from
-		err := r.begin(br)
+		err := r.begin(lr)
 		if err == nil {
-			f.scan(br, o, part)
+			f.scan(lr, o, part)
 		} else if !errors.Is(err, io.EOF) {
 			rep.Err = fmt.Errorf("read to its end: %w", err)
 		}
@@ -55,7 +54,7 @@ func (f *feeder) readRanges(o *opened, out *sink) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		parts[i] = part
-		idle = append(idle, br)
+		idle = append(idle, lr)
 		for merged < n && parts[merged] != nil {
 			out.merge(parts[merged])
 			parts[merged] = &sink{} // lets its memory go
@@ -78,7 +77,7 @@ type rangeReader struct {
 }
 
 // begin skips the rest of the line that the range before reads.
-func (r *rangeReader) begin(br *bufio.Reader) error {
+func (r *rangeReader) begin(lr *lineReader) error {
 	if r.at == 0 {
 		return nil
 	}
@@ -89,15 +88,9 @@ func (r *rangeReader) begin(br *bufio.Reader) error {
 	if b[0] == '\n' {
 		return nil
 	}
-	for {
-		_, err := br.ReadSlice('\n')
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return err
-		}
-	}
+	_, err := lr.next()
+	lr.cut = 0 // it is the other's
+	return err
 }
 
 // Read implements [io.Reader].
