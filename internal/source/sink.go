@@ -21,8 +21,9 @@ type sink struct {
 	facts   []fact.Fact
 	tally   tallies
 	cov     map[*Format]*span
-	prev    int64 // the instant seen last, in Unix nanoseconds
-	timed   bool  // there was one
+	prev    int64     // the instant seen last, in Unix nanoseconds
+	timed   bool      // there was one
+	at      time.Time // the same
 	depth   int
 	whole   bool // every request is wanted whole
 	keeper  keeper
@@ -174,7 +175,7 @@ func (s *sink) seen(t time.Time) {
 	if s.timed && s.prev-ns > int64(time.Minute) {
 		s.rep.Backwards++
 	}
-	s.prev, s.timed = ns, true
+	s.prev, s.timed, s.at = ns, true, t
 	c := s.span
 	if c == nil || s.spanned != s.format {
 		c = s.spanOf(t)

@@ -49,7 +49,11 @@ func (s *sink) Fold(o *Ordinary) bool {
 	if !fo.ordinary(t, o, s.offset) {
 		return false
 	}
-	s.seen(t)
+	if s.timed && t == s.at && s.spanned == s.format {
+		s.span.lines++
+	} else {
+		s.seen(t)
+	}
 	s.rep.Requests++
 	return true
 }
@@ -61,14 +65,21 @@ func (f *fold) ordinary(t time.Time, o *Ordinary, offset int64) bool {
 	if timed {
 		sec = t.Unix()
 	}
-	if f.wants(sec-sec%60, mix(uint64(offset))) {
+	h := mix(uint64(offset))
+	if b := &f.bar; b.known && sec >= b.minute && sec-b.minute < 60 && b.minute >= 0 {
+		if b.open || h < b.hash {
+			return false
+		}
+	} else if f.wants(sec-sec%60, h) {
 		return false
 	}
 	f.latest = max(f.latest, sec)
 	up := f.name(o.Member)
 	f.count(sec, keyOf(up, methodOf(o.Method), o.Status/100), 1)
 	if o.Tried && timed {
-		f.list[up].heard = t
+		if h := &f.list[up].heard; *h != t {
+			*h = t
+		}
 	}
 	return true
 }
