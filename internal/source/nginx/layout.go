@@ -12,6 +12,7 @@ type layout struct {
 	has     uint64 // kinds the layout has fields for
 	onces   uint64 // those that only one field has
 	tail    int    // from this field on there are only numbers and members
+	dense   uint64 // kinds whose fields hold no blank, unless they are found by [field.far]
 	flavour flavour
 	learnt  learnt
 }
@@ -131,6 +132,9 @@ func (l *layout) finish() {
 		default:
 			if f.once = count[f.kind] == 1; f.once {
 				l.onces |= 1 << f.kind
+				if f.near && f.lit[0] == ' ' {
+					l.dense |= 1 << f.kind
+				}
 			}
 		}
 	}

@@ -27,7 +27,7 @@ func (f *filler) ordinary(v *values, o *source.Ordinary) bool {
 	if o.Status < 100 || o.Status >= 400 {
 		return false
 	}
-	if v.has&(1<<kClient) != 0 && index(v.get(kClient), ' ') >= 0 {
+	if (v.has&^v.dense|v.far)&(1<<kClient) != 0 && index(v.get(kClient), ' ') >= 0 {
 		return false
 	}
 	return f.verb(v, o) && f.member(v, o) && f.instant(v, o)
@@ -59,6 +59,16 @@ func (f *filler) verb(v *values, o *source.Ordinary) bool {
 		return true
 	}
 	b := v.get(kRequest)
+	if len(b) >= 8 {
+		switch word := binary.LittleEndian.Uint64(b); {
+		case word<<32 == wordGET:
+			o.Method = "GET"
+			return true
+		case word<<24 == wordPOST:
+			o.Method = "POST"
+			return true
+		}
+	}
 	if i := index(b[:min(len(b), 8)], ' '); i > 0 && upper(b[:i]) {
 		o.Method = source.View(b[:i])
 		return true
@@ -66,6 +76,12 @@ func (f *filler) verb(v *values, o *source.Ordinary) bool {
 	o.Method, _, _ = asked(known(b))
 	return true
 }
+
+// The words that end with "GET " and "POST ".
+const (
+	wordGET  = ' '<<56 | 'T'<<48 | 'E'<<40 | 'G'<<32
+	wordPOST = ' '<<56 | 'T'<<48 | 'S'<<40 | 'O'<<32 | 'P'<<24
+)
 
 func upper(b []byte) bool {
 	for _, c := range b {

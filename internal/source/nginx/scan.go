@@ -20,6 +20,7 @@ type values struct {
 	line   []byte
 	placed uint64 // kinds that have a place
 	tail   int    // where the layout's tail begins
+	dense  uint64 // [layout.dense]
 	place  [kinds]extent
 	at     [kinds][]byte
 
@@ -81,7 +82,7 @@ func (v *values) set(k kind, b []byte) {
 // for the next.
 func (l *layout) scan(b []byte, v *values) bool {
 	v.reset()
-	v.line = b
+	v.line, v.dense = b, l.dense
 	if len(b) < len(l.head) || string(b[:len(l.head)]) != l.head {
 		return false
 	}
@@ -106,7 +107,7 @@ func (l *layout) scan(b []byte, v *values) bool {
 				n = -1
 			}
 		case f.until == untilEnd || f.until == untilWord:
-			if n = len(b) - p; n > wordsAhead || n > 0 && (b[len(b)-1] == '\r' || index(b[p:], ' ') >= 0) {
+			if n = len(b) - p; n > wordsAhead || n > 0 && (b[len(b)-1] == '\r' || blankIn(all[p:], n)) {
 				n = -1
 			}
 		case f.until == untilStamp:
@@ -145,6 +146,15 @@ const (
 	// follows it: two words, and a third to compare.
 	wordsAhead = 24
 )
+
+// blankIn reports whether one of the first n bytes of b is a blank.
+func blankIn(b []byte, n int) bool {
+	if len(b) < 16 || n > 16 {
+		return index(b[:n], ' ') >= 0
+	}
+	i := byteIn(b, eightBlanks)
+	return i >= 0 && i < n
+}
 
 // byteIn is the place of a byte, eight times in c, in the first two words of
 // w; -1 if it is not there.
