@@ -418,6 +418,10 @@ func merge(out []*Verdict, v *Verdict) []*Verdict {
 	return append(out, v)
 }
 
+// mostSignals is up to how many signals a verdict takes further ones that only
+// repeat for another moment what one of them says.
+const mostSignals = 6
+
 // absorb joins another episode's verdict of the same cause. The confidence is
 // the failures' mean.
 func (v *Verdict) absorb(w *Verdict) {
@@ -441,10 +445,10 @@ func (v *Verdict) absorb(w *Verdict) {
 		// The same kind of thing seen again adds its facts, not its words.
 		i := slices.IndexFunc(v.Signals, func(o Signal) bool { return o.Says == s.Says || o.Why == s.Why && !chancy(s.Why) })
 		if i < 0 {
-			i = slices.IndexFunc(v.Signals, func(o Signal) bool { return chancy(o.Why) && chancy(s.Why) && o.Proof == s.Proof })
-		}
-		if i < 0 {
-			v.Signals = append(v.Signals, s)
+			// Of events of many episodes the first few stand for all.
+			if alike := slices.IndexFunc(v.Signals, func(o Signal) bool { return chancy(o.Why) && chancy(s.Why) }); alike < 0 || len(v.Signals) < mostSignals {
+				v.Signals = append(v.Signals, s)
+			}
 			continue
 		}
 		o := &v.Signals[i]

@@ -161,7 +161,7 @@ func (f *Failure) mechanism(r *fact.Request, lines []*fact.Request) {
 		}
 	}
 	f.Relayed = r.Writer == fact.WriterBackend || f.Mechanism == fact.AppAnswered
-	if f.Mechanism == "" && (r.Writer == fact.WriterBackend || r.Writer == fact.WriterUnknown && f.Status.Is(500)) {
+	if f.Mechanism == "" && (r.Writer == fact.WriterBackend || r.Writer == fact.WriterUnknown && f.Status.Is(500) && !unanswered(r)) {
 		f.Mechanism, f.Relayed = fact.AppAnswered, r.Writer == fact.WriterBackend
 	}
 	f.Try = lastFailed(r, lines)
@@ -169,6 +169,13 @@ func (f *Failure) mechanism(r *fact.Request, lines []*fact.Request) {
 	if f.Backend.Address == "" {
 		f.Backend.Name = r.Upstream
 	}
+}
+
+// unanswered: the record lists its tries, and the last brought no answer, so
+// the gateway itself made the status.
+func unanswered(r *fact.Request) bool {
+	n := len(r.Attempts)
+	return n > 0 && !r.Attempts[n-1].Status.Known
 }
 
 // lastFailed returns the try that failed last, completed from the error log.

@@ -75,7 +75,10 @@ func explain(e *failure.Episode) cause.Opinion {
 		o.Blame = e.Failures[0].Backend
 	}
 	if len(events) > 0 {
-		o.Blame = events[0].Party
+		// The kernel only tells of whose queue it was.
+		if p := events[0].Party; p.Role != fact.RoleHost || len(e.Failures) == 0 {
+			o.Blame = p
+		}
 	}
 	o.Fix = fix(e, events)
 	return o

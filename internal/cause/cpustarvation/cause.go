@@ -86,6 +86,9 @@ func explain(e *failure.Episode) cause.Opinion {
 	case !ok && held == nil:
 		return cause.Opinion{}
 	}
+	if e.Mechanism == fact.MechanismUnknown && !ok && held == nil {
+		return cause.Opinion{} // a server that died or refuses fails in bursts too
+	}
 	deaths, _ := a.Kindred(e.World.Of(fact.Crashed, fact.OOMKilled, fact.HeapExhausted, fact.WorkerTimedOut, fact.ProcessExited, fact.WorkerExited, fact.ProcessStopping))
 	if d, _, dead := cause.NearEvents(e, deaths, around, around, func(int, *fact.Event) string { return "a process ended at that time" }); dead {
 		o.Signals = append(o.Signals, cause.Signal{Says: d.Says, Weight: -12, Why: "requests end together when their process dies", Facts: d.Facts})

@@ -65,21 +65,19 @@ func explain(e *failure.Episode) cause.Opinion {
 }
 
 func fix(e *failure.Episode) cause.Fix {
-	text := ""
-	for _, f := range e.Failures {
-		text += f.Detail + " "
-		for _, r := range f.Seen {
-			text += r.Origin.Text + " "
-		}
+	text := commonest(e)
+	name := "NAME"
+	if len(e.World.Techs(fact.RoleOrchestrator)) > 0 {
+		name = "NAME.NAMESPACE.svc.cluster.local"
 	}
 	f := cause.Fix{Summary: "See why the resolver has no answer for the name: dig NAME @RESOLVER, from the proxy's machine."}
 	switch {
 	case strings.Contains(text, "no resolver defined"):
 		f.Summary = "nginx has no resolver for names in variables: name one."
-		f.Patch = "resolver 127.0.0.53 valid=10s;   # Docker: 127.0.0.11; Kubernetes: the cluster's DNS address"
+		f.Patch = "# Docker: 127.0.0.11; Kubernetes: the address of the cluster's DNS\nresolver 127.0.0.53 valid=10s;"
 	case strings.Contains(text, "(3:"):
 		f.Summary = "The resolver says that the name does not exist. nginx does not use search domains or /etc/hosts: write the full name."
-		f.Patch = "set $backend NAME.NAMESPACE.svc.cluster.local;   # the whole name\nproxy_pass http://$backend:PORT;"
+		f.Patch = "set $backend " + name + ";   # the whole name\nproxy_pass http://$backend:PORT;"
 	case strings.Contains(text, "(2:"):
 		f.Summary = "The resolver answers with a failure (SERVFAIL): look at the resolver, and give nginx a second one."
 		f.Patch = "resolver ADDRESS1 ADDRESS2 valid=30s;\nresolver_timeout 5s;"
@@ -88,4 +86,27 @@ func fix(e *failure.Episode) cause.Fix {
 		f.Patch = "resolver ADDRESS1 ADDRESS2 valid=30s;\nresolver_timeout 5s;"
 	}
 	return f
+}
+
+// answers are what a resolver may say, as nginx and others write it.
+var answers = []string{"no resolver defined", "(3:", "(2:", "(110:", "i/o timeout"}
+
+// commonest is the answer that most failures met.
+func commonest(e *failure.Episode) string {
+	best, most := "", 0
+	for _, a := range answers {
+		n := 0
+		for _, f := range e.Failures {
+			for _, r := range f.Seen {
+				if strings.Contains(r.Origin.Text, a) || strings.Contains(r.Detail, a) {
+					n += f.N
+					break
+				}
+			}
+		}
+		if n > most {
+			best, most = a, n
+		}
+	}
+	return best
 }

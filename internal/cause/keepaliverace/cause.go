@@ -176,8 +176,8 @@ func duration(e *failure.Episode) (cause.Signal, bool) {
 		return cause.Signal{}, false
 	case quick*10 >= timed*8:
 		return cause.For(5, "a reset answers at once; crashes and kills come at any time of a request", fmt.Sprintf("%d of %d failed within %d ms", quick, timed, atOnce.Milliseconds()), cause.Cite(e.Failures)...), true
-	case quick*10 < timed*3:
-		return cause.Against(6, "a race is lost within a round trip", fmt.Sprintf("only %d of %d failed within %d ms; the longest took %s", quick, timed, atOnce.Milliseconds(), cause.Span(longest)), cause.Cite(e.Failures)...), true
+	case quick*10 < timed*5:
+		return cause.Against(10, "a race is lost within a round trip", fmt.Sprintf("only %d of %d failed within %d ms; the longest took %s", quick, timed, atOnce.Milliseconds(), cause.Span(longest)), cause.Cite(e.Failures)...), true
 	}
 	return cause.Signal{}, false
 }

@@ -48,7 +48,11 @@ func fix(e *failure.Episode) cause.Fix {
 		f.Steps = append(f.Steps, "or in the route: retry_on: reset-before-request (Istio: retries.retryOn), and a DestinationRule with connectionPool.http.idleTimeout below the server's")
 	}
 	if front != nil && front.Spelling != "" && back != nil && back.Dur.Known && back.Dur.D > 2*time.Second {
-		f.Steps = append(f.Steps, "or the other way round: "+cause.Spell(front.Spelling, back.Dur.D-2*time.Second))
+		where := ""
+		if front.Where != "" {
+			where = ", in " + front.Where
+		}
+		f.Steps = append(f.Steps, "or the other way round"+where+": "+cause.Spell(front.Spelling, back.Dur.D-2*time.Second))
 	}
 	if back == nil {
 		f.Steps = append(f.Steps,
@@ -89,5 +93,7 @@ func idleProbe(addr string) string {
 	if i := strings.LastIndexByte(addr, ':'); i > 0 && port != "PORT" {
 		host = strings.Trim(addr[:i], "[]")
 	}
-	return fmt.Sprintf(`bash -c 'exec 3<>/dev/tcp/%s/%s; printf "GET / HTTP/1.1\r\nHost: x\r\n\r\n" >&3; time cat <&3 >/dev/null'`, host, port)
+	return fmt.Sprintf("exec 3<>/dev/tcp/%s/%s\n", host, port) +
+		`printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\n' >&3` + "\n" +
+		"time cat <&3 >/dev/null   # until the server closes"
 }

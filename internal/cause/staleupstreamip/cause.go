@@ -83,7 +83,7 @@ func explain(e *failure.Episode) cause.Opinion {
 	o.Fix = cause.Fix{
 		Summary: "Let the proxy look the server's name up while it runs; reload it now.",
 		Steps:   []string{"now: nginx -s reload"},
-		Patch:   "resolver 127.0.0.11 valid=10s;   # Docker; Kubernetes: the cluster's DNS address\nset $backend NAME;\nproxy_pass http://$backend:PORT;",
+		Patch:   "# Docker: 127.0.0.11; Kubernetes: the address of the cluster's DNS\nresolver 127.0.0.11 valid=10s;\nset $backend NAME;\nproxy_pass http://$backend:PORT;",
 	}
 	o.Next = []cause.Next{{Evidence: "the address that the server has now", Command: "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' NAME; kubectl get pods -o wide", WouldTell: "whether the proxy asks an address that is no longer in use"}}
 	return o

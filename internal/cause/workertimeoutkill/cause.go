@@ -152,7 +152,7 @@ func duration(e *failure.Episode, killed bool) (cause.Signal, []*failure.Failure
 		}
 	}
 	if quick(times) {
-		return cause.Against(6, "a worker is killed after its time-out, not at once", fmt.Sprintf("the failed requests took no more than %s", cause.Span(longestOf(of)))), nil
+		return cause.Against(14, "a worker is killed after its time-out of whole seconds, never at once", fmt.Sprintf("the failed requests took no more than %s", cause.Span(longestOf(of)))), nil
 	}
 	if killed {
 		return cause.Signal{}, nil

@@ -24,13 +24,19 @@ func (f *filler) ordinary(v *values, o *source.Ordinary) bool {
 		return false
 	}
 	o.Status = status(v.get(kStatus))
-	if o.Status < 100 || o.Status >= 400 {
+	if o.Status < 100 || o.Status >= 400 && !v.refused(o.Status) {
 		return false
 	}
 	if (v.has&^v.dense|v.far)&(1<<kClient) != 0 && index(v.get(kClient), ' ') >= 0 {
 		return false
 	}
 	return f.verb(v, o) && f.member(v, o) && f.instant(v, o)
+}
+
+// refused reports whether a status from 400 on is the client's own doing, of
+// which [filler.judge] says nothing.
+func (v *values) refused(status int) bool {
+	return status < 429 && status != 408 && v.has&(1<<kLimit) == 0
 }
 
 // instant reads when it ended.
@@ -120,6 +126,9 @@ func (f *filler) member(v *values, o *source.Ordinary) bool {
 
 // onePass reports whether no list of upstream fields has more than one value.
 func (v *values) onePass() bool {
+	if v.alone {
+		return true
+	}
 	if v.far&upFields == 0 && v.tail >= 0 {
 		// The fields found without a closer look end at their first blank.
 		return bytes.IndexByte(v.line[v.tail:], ',') < 0
