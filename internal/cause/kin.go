@@ -34,11 +34,12 @@ type Asked struct {
 	owners  bool              // one of the workloads in the evidence bears such a name
 	family  map[string]bool   // run times of the servers
 	names   map[string]bool   // of all processes and workloads that events speak of
+	listens map[string]string // by input: the one address that the server listens on whose log it is
 }
 
 // Ask gathers it.
 func Ask(e *failure.Episode) *Asked {
-	a := &Asked{gateway: e.Gateway.Tech, ips: map[string]bool{}, ipOf: map[string]string{}, hosts: map[string]bool{}, family: map[string]bool{}, names: map[string]bool{}, heard: map[string]bool{}}
+	a := &Asked{gateway: e.Gateway.Tech, ips: map[string]bool{}, ipOf: map[string]string{}, hosts: map[string]bool{}, family: map[string]bool{}, names: map[string]bool{}, heard: map[string]bool{}, listens: map[string]string{}}
 	for _, f := range e.Failures {
 		a.ip(f.Backend.Address)
 		a.ip(f.Try.Address)
@@ -54,6 +55,11 @@ func Ask(e *failure.Episode) *Asked {
 	for _, t := range e.World.Techs(fact.RoleBackend) {
 		if fam := families[t]; fam != "" {
 			a.family[fam] = true
+		}
+	}
+	for _, s := range e.World.Settings {
+		if s.Knob == fact.ListenAddress && s.Party.Role == fact.RoleBackend {
+			a.listens[s.Origin.Path] = listenIP(s.Text)
 		}
 	}
 	named := map[string]bool{}
@@ -126,6 +132,12 @@ func (a *Asked) Kin(x *fact.Event) Kin {
 	ip := host(p.Address)
 	if ip == "" {
 		ip = a.ipOf[p.Name]
+	}
+	if at := a.listens[x.Origin.Path]; at != "" && len(a.ips) > 0 && p.Role != fact.RoleOrchestrator {
+		if a.ips[at] {
+			return Own
+		}
+		return Stranger // it listens on another machine's address than was asked
 	}
 	if ip != "" && len(a.ips) > 0 {
 		if a.ips[ip] {
@@ -272,6 +284,20 @@ func namesOf(x *fact.Event) []string {
 		out = append(out, n)
 	}
 	return out
+}
+
+// listenIP is the IP address in what a server says it listens on
+// ("http://10.0.0.5:8000"); empty where it is every address, a loopback or a
+// socket.
+func listenIP(text string) string {
+	if i := strings.Index(text, "://"); i >= 0 {
+		text = text[i+3:]
+	}
+	ip := host(strings.TrimRight(text, "/"))
+	if a, err := netip.ParseAddr(ip); err != nil || a.IsUnspecified() {
+		return ""
+	}
+	return ip
 }
 
 func words(s string) []string {

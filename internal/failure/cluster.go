@@ -56,7 +56,9 @@ func (w *World) clusters(fulls []*fact.Request, attached map[*fact.Request][]*fa
 			}
 		}
 		w.skews(fulls, byID)
-		w.byTime(fulls, at, vantages, parent, find)
+	}
+	if logs, names := logs(fulls); len(names) > 1 {
+		w.byTime(fulls, logs, names, parent, find)
 	}
 	groups := map[int][]*fact.Request{}
 	var roots []int
@@ -158,7 +160,26 @@ func vantages(fulls []*fact.Request) (at []int, names []string) {
 	return at, names
 }
 
-// alike are records of one vantage point with the same method and path, in the
+// logs numbers the logs that requests stand in: a party may write two of the
+// same requests, or a log may be given twice. Each is named by its party.
+func logs(fulls []*fact.Request) (at []int, names []string) {
+	type log struct{ tech, name, host, path string }
+	number := map[log]int{}
+	at = make([]int, len(fulls))
+	for i, r := range fulls {
+		p := log{r.Party.Tech, r.Party.Name, r.Party.Host, r.Origin.Path}
+		n, ok := number[p]
+		if !ok {
+			n = len(names)
+			number[p] = n
+			names = append(names, vantage(r))
+		}
+		at[i] = n
+	}
+	return at, names
+}
+
+// alike are records of one log with the same method and path, in the
 // order of time.
 type alike struct {
 	vantage int
@@ -221,9 +242,12 @@ func (w *World) near(fulls []*fact.Request, i int, x alike, ahead time.Duration,
 	}
 }
 
-// clash: both carry ids and share none, so they are two requests; or one
-// address is known on both sides and differs.
+// clash: both carry ids and share none, so they are two requests; or one party
+// has them in two logs, and client or status differ or are not told.
 func clash(a, b *fact.Request) bool {
+	if vantage(a) == vantage(b) && (a.Client == "" || b.Client == "" || !sameHost(a.Client, b.Client) || a.Status != b.Status) {
+		return true
+	}
 	return len(a.IDs) > 0 && len(b.IDs) > 0 && !slices.ContainsFunc(a.IDs, func(id string) bool { return slices.Contains(b.IDs, id) })
 }
 

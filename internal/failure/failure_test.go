@@ -305,3 +305,18 @@ func TestPageBesideLog(t *testing.T) {
 		t.Errorf("alone, it is %d failures", len(w.Failures))
 	}
 }
+
+// One party's two logs of the same requests, or a log given twice, count once;
+// two clients' like requests in two logs do not.
+func TestTwoLogsOfOneParty(t *testing.T) {
+	a := access(10, "varnish", "GET", "http://shop.example.com/r/1", 503, 1)
+	b := access(10, "varnish", "GET", "/r/1", 503, 7)
+	b.Origin.Path, b.Ended = "varnishlog", fact.ReplyTimedOut
+	if w := join(a, b); len(w.Failures) != 1 || w.Failures[0].Mechanism != fact.ReplyTimedOut {
+		t.Errorf("%d failures", len(w.Failures))
+	}
+	b.Client = "198.51.100.1"
+	if w := join(a, b); len(w.Failures) != 2 {
+		t.Errorf("two clients: %d failures", len(w.Failures))
+	}
+}
