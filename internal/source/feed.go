@@ -69,6 +69,8 @@ func Feed(env *Env, formats []Format, wrappers []Wrapper, inputs []Input, opt Op
 		if f.as = f.format(opt.As); f.as == nil {
 			return nil, fmt.Errorf("no format %q: `culprit formats` lists them", opt.As)
 		}
+		f.formats = []Format{*f.as}
+		f.as = &f.formats[0]
 	}
 	// A stamp without a year is taken for the year that brings it nearest to
 	// the latest date at the front of any input, or, without one, to the time

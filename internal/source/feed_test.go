@@ -190,3 +190,23 @@ func TestSecretsAreMetBySearch(t *testing.T) {
 		t.Error("an ordinary line is searched for secrets")
 	}
 }
+
+// --as means that format and no other.
+func TestAsIsForced(t *testing.T) {
+	other := kv
+	other.ID, other.Sniff = "other", func(*Line) Confidence { return No }
+	other.NewReader = func(*Env) LineReader { return refuses{} }
+	in := []Input{{Path: "a", Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("req 200\nreq 502\n")), nil }}}
+	reps, err := Feed(&Env{}, []Format{kv, other}, nil, in, Options{As: "other"}, func(fact.Fact) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reps[0].Requests != 0 || reps[0].Unknown != 2 {
+		t.Errorf("%+v", reps[0])
+	}
+}
+
+type refuses struct{}
+
+func (refuses) Line(*Line, Sink) Took { return NotMine }
+func (refuses) Close(Sink)            {}
