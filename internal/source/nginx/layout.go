@@ -15,9 +15,6 @@ type layout struct {
 	dense   uint64 // kinds whose fields hold no blank, unless they are found by [field.far]
 	flavour flavour
 	learnt  learnt
-
-	row      int    // from this field on lines are read as a [row]
-	rowKinds uint64 // the fields in it
 }
 
 // field is one variable of a layout and the text that follows it.
@@ -147,10 +144,8 @@ func (l *layout) finish() {
 	for _, f := range l.fields[:l.tail] {
 		if 1<<f.kind&upFields != 0 {
 			l.tail = len(l.fields) // not all stand there
-			break
 		}
 	}
-	l.findRow()
 }
 
 // variable returns the name of the variable that begins at text[i], and where

@@ -126,9 +126,6 @@ func (f *filler) member(v *values, o *source.Ordinary) bool {
 
 // onePass reports whether no list of upstream fields has more than one value.
 func (v *values) onePass() bool {
-	if v.alone {
-		return true
-	}
 	if v.far&upFields == 0 && v.tail >= 0 {
 		// The fields found without a closer look end at their first blank.
 		return bytes.IndexByte(v.line[v.tail:], ',') < 0

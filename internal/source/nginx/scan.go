@@ -25,8 +25,6 @@ type values struct {
 	at     [kinds][]byte
 
 	widths [maxFields]int8 // of each field in the line before
-	rows   *rows
-	alone  bool // no field of the layout's tail has more than one value
 }
 
 type extent struct{ from, to uint32 }
@@ -84,21 +82,15 @@ func (v *values) set(k kind, b []byte) {
 // for the next.
 func (l *layout) scan(b []byte, v *values) bool {
 	v.reset()
-	v.line, v.dense, v.alone = b, l.dense, false
+	v.line, v.dense = b, l.dense
 	if len(b) < len(l.head) || string(b[:len(l.head)]) != l.head {
 		return false
 	}
-	p, row := len(l.head), -1
+	p := len(l.head)
 	// Words may be read beyond the line where the memory is ours.
 	all := b[:min(len(b)+wordsAhead, cap(b))]
 	for i := range l.fields {
 		f := &l.fields[i]
-		if i == l.row {
-			if v.rows != nil && l.takeRow(b, p, v) {
-				return true
-			}
-			row = p
-		}
 		if i == l.tail {
 			v.tail = p
 		}
@@ -138,9 +130,6 @@ func (l *layout) scan(b []byte, v *values) bool {
 		p += n + len(f.lit)
 	}
 	v.found(l.onces)
-	if row >= 0 && p == len(b) {
-		l.keepRow(b, row, v)
-	}
 	return p == len(b) || len(bytes.TrimRight(b[p:], " \t\r")) == 0
 }
 
