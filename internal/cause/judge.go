@@ -258,6 +258,10 @@ func (j *Judge) verdict(e *failure.Episode, ops []*opinion) *Verdict {
 	v.decide(best, e)
 	v.rivals(append(deep, shallow...), best)
 	j.untraced(v, e, ops)
+	v.Next = slices.Clone(v.Next)
+	for i := range v.Next {
+		v.Next[i].Command = forStack(e.World, v.Next[i].Command)
+	}
 	return v
 }
 

@@ -124,3 +124,24 @@ func TestNearEventsWeighsChance(t *testing.T) {
 		t.Errorf("a crash every five seconds weighs %.1f dB", s.Weight)
 	}
 }
+
+func TestCommandsForTheStack(t *testing.T) {
+	var j failure.Joiner
+	x := &fact.Event{Kind: fact.ProcessExited}
+	x.Party = fact.Party{Role: fact.RoleHost, Tech: "journal"}
+	j.Add(x)
+	w := j.Take(time.Time{})
+	for in, want := range map[string]string{
+		"kubectl logs POD; journalctl -u UNIT": "journalctl -u UNIT",
+		"kubectl get pods":                     "kubectl get pods",
+		"ss -ltn; docker ps":                   "ss -ltn",
+		"kubectl exec POD -- sh -c 'a; b'":     "kubectl exec POD -- sh -c 'a; b'",
+	} {
+		if got := forStack(w, in); got != want {
+			t.Errorf("forStack(%q) = %q, want %q", in, got, want)
+		}
+	}
+	if in := "kubectl logs POD; journalctl -u UNIT"; forStack(world(1, fact.Refused), in) != in {
+		t.Error("nothing tells which stack it is: all are named")
+	}
+}
