@@ -24,7 +24,7 @@ type outcome struct {
 	confidence    float64
 	accused       bool // a fault was named
 	evidence      bool
-	sure          bool   // the label is confirmed
+	sure          bool // the label is confirmed
 	failed        int
 	told          string // whether the evidence could have told
 	verdicts      []*cause.Verdict
@@ -249,7 +249,6 @@ func TestExamples(t *testing.T) {
 			o := judge(t, filepath.Base(dir), want.Cause, files)
 			all = append(all, o)
 			// HAProxy hides some failures of its race; else the logs hold what
-			// the clients counted.
 			if off := max(o.failed-want.Failed, want.Failed-o.failed); off > max(2, want.Failed/10) {
 				t.Errorf("%d requests failed by the evidence, %d by the clients' count", o.failed, want.Failed)
 			}

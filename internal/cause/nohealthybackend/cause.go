@@ -184,7 +184,7 @@ func steps(tech string) []string {
 
 func next(tech string) []cause.Next {
 	n := cause.Next{
-		Evidence: "the pods and events of that time", Command: "kubectl get pods -o wide; kubectl describe pod POD; kubectl get events --sort-by=.lastTimestamp; kubectl get deploy NAME -o yaml",
+		Evidence: "the servers' own state and events of that time", Command: "journalctl -u UNIT -o short-iso; docker ps -a; kubectl get pods -o wide; kubectl describe pod POD; kubectl get events --sort-by=.lastTimestamp; kubectl get deploy NAME -o yaml",
 		WouldTell: "whether the members were dead, on one lost node, being replaced, or only too busy for their probe",
 	}
 	switch tech {
