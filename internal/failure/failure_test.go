@@ -320,3 +320,23 @@ func TestTwoLogsOfOneParty(t *testing.T) {
 		t.Errorf("two clients: %d failures", len(w.Failures))
 	}
 }
+
+// nginx writes its error log in local time and names no zone.
+func TestErrorLogInLocalTime(t *testing.T) {
+	var facts []fact.Fact
+	for i := range 6 {
+		sec := float64(i * 30)
+		facts = append(facts, access(sec, "nginx", "POST", fmt.Sprint("/order/", i), 502, i+1))
+		facts = append(facts, trouble(sec+2*3600, "nginx", fmt.Sprint(i), "POST", fmt.Sprint("/order/", i), fact.ResetBeforeReply, i+1))
+	}
+	e := event(fact.ConfigReloaded, 2*3600+10)
+	e.Origin.Path = "nginx.error"
+	facts = append(facts, e)
+	w := join(facts...)
+	if len(w.Failures) != 6 || w.Moved["nginx.error"] != -2*time.Hour {
+		t.Fatalf("%d failures, moved %v", len(w.Failures), w.Moved)
+	}
+	if f := w.Failures[0]; f.Mechanism != fact.ResetBeforeReply || !w.Events[0].Time.Equal(at(10)) {
+		t.Errorf("%s; event at %v", f.Mechanism, w.Events[0].Time)
+	}
+}

@@ -69,12 +69,15 @@ func (j *Joiner) Take(until time.Time) *World {
 	for _, in := range [][]*fact.Request{fulls, partials, backend, controls} {
 		sortRequests(in)
 	}
+	moved := mover(align(fulls, partials))
+	partials = moved.requests(partials)
 	inner := behind(fulls, partials, controls)
 	fulls, more := recast(inner, fulls)
 	controls, ordinary := recast(inner, controls)
 	backend = append(append(backend, more...), ordinary...)
 	sortRequests(backend)
-	w := newWorld(j.events, j.settings, recastSamples(inner, j.samples), j.conns, controls)
+	w := newWorld(moved.events(j.events), j.settings, recastSamples(inner, moved.samples(j.samples)), j.conns, controls)
+	w.Moved = moved
 	w.join(fulls, partials, backend)
 	return w
 }

@@ -20,6 +20,9 @@ type World struct {
 	Samples   []*fact.Sample
 	Conns     []*fact.Conn
 	Skews     []Skew
+	// Moved are inputs whose stamps name no zone, and by how much they were
+	// moved onto the clock of a log that names one.
+	Moved map[string]time.Duration
 	// Total and Failed count requests as the vantage point that saw most of
 	// them did; Total is zero if only error logs were given.
 	Total, Failed int

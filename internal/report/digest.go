@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -275,6 +276,13 @@ func (r *Report) assumptions(d *digest) []string {
 	var out []string
 	if r.ZoneAssumed {
 		out = append(out, fmt.Sprintf("some stamps name no time zone and were read as %s; --tz ZONE changes that", d.zoneName(d.Start)))
+	}
+	for _, path := range slices.Sorted(maps.Keys(r.World.Moved)) {
+		by, which := r.World.Moved[path], "later"
+		if by < 0 {
+			by, which = -by, "earlier"
+		}
+		out = append(out, fmt.Sprintf("%s names no time zone: the access log has its requests %s %s, so it was read so; other logs of that machine may want --tz", d.short(path), cause.Span(by), which))
 	}
 	for _, s := range r.World.Skews {
 		a, b := vantage(s.A), vantage(s.B)
