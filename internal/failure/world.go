@@ -242,8 +242,18 @@ func (w *World) count() {
 			totals[k] += s.Count
 		}
 	}
-	for _, n := range totals {
-		w.Total = max(w.Total, n)
+	// A server may be asked by others too (health checks), so its own count
+	// only serves where no gateway counts.
+	behind := 0
+	for k, n := range totals {
+		if strings.HasPrefix(k, string(fact.RoleBackend)+"/") {
+			behind = max(behind, n)
+		} else {
+			w.Total = max(w.Total, n)
+		}
+	}
+	if w.Total == 0 {
+		w.Total = behind
 	}
 	for _, f := range w.Failures {
 		if f.Mechanism != fact.ClientGone {
