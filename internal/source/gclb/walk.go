@@ -49,12 +49,19 @@ type walker struct {
 	buf []byte // unescaped strings of this entry
 
 	escaped bool // the string stepped over last has escapes
+
+	// The keys of the entry before, in order, as they stood there with quotes
+	// and colon, and how many keys this one had so far. Nearly all entries of
+	// a log have the same keys in the same order.
+	before [maxKeys][]byte
+	n      int
+	of     lastResource
 }
 
 // walk reads the object that begins at b. It returns where the object ended;
 // ok is false if it is cut or no JSON, and e then holds what stood before.
 func (w *walker) walk(b []byte, e *entry) (end int, ok bool) {
-	w.b, w.i, w.buf = b, 0, w.buf[:0]
+	w.b, w.i, w.buf, w.n = b, 0, w.buf[:0], 0
 	*e = entry{}
 	if !w.open('{') {
 		return w.i, false
@@ -81,7 +88,7 @@ func (w *walker) top(key []byte, e *entry) bool {
 	case "jsonPayload", "jsonpayload_type_loadbalancerlogentry": // the latter in BigQuery's rows
 		return w.object(e, (*walker).payload)
 	case "resource":
-		return w.object(e, (*walker).resource)
+		return w.sameResource(e)
 	case "timestamp":
 		return w.text(&e.stamp)
 	case "trace":
@@ -143,7 +150,7 @@ func (w *walker) payload(key []byte, e *entry) bool {
 	case "@type":
 		var v []byte
 		ok := w.text(&v)
-		e.lb = e.lb || bytes.Contains(v, []byte("LoadBalancerLogEntry"))
+		e.lb = e.lb || string(v) == entryType || bytes.Contains(v, []byte("LoadBalancerLogEntry"))
 		return ok
 	case "enforcedSecurityPolicy":
 		return w.object(e, (*walker).securityPolicy)
@@ -237,12 +244,21 @@ func (w *walker) key() (key []byte, more, ok bool) {
 		}
 	}
 	start := w.i + 1
+	before := &w.before[w.n&(maxKeys-1)]
+	w.n++
+	if rest, n := w.b[w.i:], len(*before); n > 2 && n <= len(rest) && string(rest[:n]) == string(*before) {
+		w.i += n
+		return rest[1 : n-2], true, true
+	}
 	if !w.skipString() {
 		return nil, false, false
 	}
 	key = w.b[start : w.i-1]
 	if w.i < len(w.b) && w.b[w.i] == ':' {
 		w.i++
+		if !w.escaped && len(key) < maxKey {
+			*before = append((*before)[:0], w.b[start-1:w.i]...)
+		}
 		return key, true, true
 	}
 	return key, true, w.open(':')
