@@ -7,22 +7,50 @@ import (
 	"culprit/internal/fact"
 )
 
+// Pieces of secretShapes. A name of secretNames counts behind any prefix
+// ("aws_secret_access_key", "X-Amz-Security-Token"), one of secretShort only
+// where a name can begin, and one of secretEqual there and not before a bare
+// colon, which ordinary sentences have too.
+const (
+	secretNames  = `[\w.-]*(?:token|secret|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key(?:[_-]?id)?|secret[_-]?key|private[_-]?key|auth[_-]?key|signing[_-]?key|signature|jwt|sess(?:ion)?[_-]?id)`
+	secretShort  = nameFront + `(?:sid|sig|connect\.sid)`
+	secretEqual  = nameFront + `(?:pass|auth|session|[\w.-]+[_.-]session|(?:[\w-]*-)?credentials?)`
+	secretHeader = `(?:proxy-)?authorization|(?:set-)?cookie`
+
+	nameFront  = `(?:^|[?&;\s"',{|(]|\\u0026)`
+	nameEnd    = `\\*["']?[ \t]*(?:=>|[:=]|%3D)[ \t]*`
+	nameEquals = `(?:\\*["'][ \t]*(?:=>|[:=])|=>?|%3D)[ \t]*`
+
+	secretNamed  = `(?:(?:` + secretNames + `|` + secretShort + `)` + nameEnd + `|` + secretEqual + nameEquals + `)`
+	secretQuoted = `(?:(?:` + secretHeader + `|` + secretNames + `|` + secretShort + `)` + nameEnd + `|` + secretEqual + nameEquals + `)`
+	inQuotes     = `(?:[^"\\]|\\.)`
+)
+
 // secretShapes are the places where logs and configurations hold secrets; the
 // first group stays, the rest becomes [mask].
-var secretShapes = []*regexp.Regexp{
-	regexp.MustCompile(`(?i)((?:proxy-)?authorization"?\s*[:=]\s*"?(?:basic|bearer|token|digest|negotiate)?\s*)[^\s",;]+`),
-	regexp.MustCompile(`(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}`),
-	regexp.MustCompile(`(?i)((?:set-)?cookie"?\s*[:=]\s*"?)[^"\r\n]+`),
-	regexp.MustCompile(`(?i)([?&;\s"',{](?:access_token|id_token|refresh_token|auth_token|api_?key|apikey|client_secret|secret|passw(?:or)?d|pwd|token|session_?id|sid|signature|sig|x-amz-signature|x-amz-credential|x-api-key)"?\s*[=:]\s*"?)[^&\s"',;}]+`),
-	regexp.MustCompile(`(://[^/\s:@]*:)[^/\s@]+@`),
+var secretShapes = [...]*regexp.Regexp{
+	shapeArray:         regexp.MustCompile(`(?i)(` + secretQuoted + `\[\s*\\*")` + inQuotes + `+(?:"\s*,\s*"` + inQuotes + `*)*`),
+	shapeDouble:        regexp.MustCompile(`(?i)(` + secretQuoted + `\\*")` + inQuotes + `+`),
+	shapeSingle:        regexp.MustCompile(`(?i)(` + secretQuoted + `')(?:[^'\\]|\\.)+`),
+	shapeAuthorization: regexp.MustCompile(`(?i)((?:proxy-)?authorization` + nameEnd + `["']?\[?(?:(?:basic|bearer|token|digest|negotiate)\b)?\s*)(?:\[redacted\]|[^\s"',;\[\]][^\s",;\]]*)`),
+	shapeBearer:        regexp.MustCompile(`(?i)(\bbearer\s+|[{|]basic\s+)[A-Za-z0-9._~+/=-]{8,}`),
+	shapeCookie:        regexp.MustCompile(`(?i)((?:set-)?cookie` + nameEnd + `["']?)\[?[^"\[\r\n][^"\r\n]*`),
+	shapeNamed:         regexp.MustCompile(`(?i)(` + secretNamed + `["']?)\[?[^&\s"',;}\[][^&\s"',;}]*`),
+	shapeQuery:         regexp.MustCompile(`(?i)((?:[?&]|&amp;|\\u0026)(?:code|key|otp|ticket|assertion|samlresponse)=)[^&\s"',;}]+`),
+	shapeToken:         regexp.MustCompile(`()(?:eyJ[\w-]{6,}\.eyJ[\w-]*(?:\.[\w-]*)*|gh[pousr]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{8,}|(?:AKIA|ASIA)[A-Z0-9]{12,}|[sr]k_(?:live|test)_\w{8,}|AIza[\w-]{30,})`),
+	shapeCommand:       regexp.MustCompile(`(?i)(--[\w-]*(?:passw(?:or)?d|passphrase|token|secret|api-?key)[ \t]+["']?|(?:mysql|mariadb)[\w-]*[ \t](?:[^\r\n]*?[ \t])?(?-i:-p)["']?|sshpass (?:[^\r\n]*?[ \t])?(?-i:-p)[ \t]*["']?|redis-cli (?:[^\r\n]*?[ \t])?-a[ \t]+["']?|(?:curl|wget) (?:[^\r\n]*?[ \t])?(?:-u|--user|--proxy-user)[ \t=]*["']?[^\s:"']*:)[^\s"']+`),
+	shapeURL:           regexp.MustCompile(`(://[^/\s:@"']*:)[^/\s"']+@`),
 }
 
 const mask = "[redacted]"
 
 // Redact takes secrets out of a text: credentials in headers, cookies, tokens
-// in queries, passwords in URLs.
+// in queries, passwords in URLs and on command lines.
 func Redact(s string) string {
 	may := secretsIn(s)
+	if may == 0 {
+		return s
+	}
 	for i, re := range secretShapes {
 		if may&(1<<i) == 0 {
 			continue
@@ -36,24 +64,36 @@ func Redact(s string) string {
 	return s
 }
 
-// The places of secretShapes.
+// The places of secretShapes, in the order in which they are taken out: what
+// is in quotes is known to its end.
 const (
-	shapeAuthorization = iota
+	shapeArray = iota
+	shapeDouble
+	shapeSingle
+	shapeAuthorization
 	shapeBearer
 	shapeCookie
 	shapeNamed
+	shapeQuery
+	shapeToken
+	shapeCommand
 	shapeURL
 )
 
-// secretWords begin what stands before a secret, lower case, with the shape it
-// has.
+// secretWords begin what stands before a secret, or the secret itself, lower
+// case, with the shape it has.
 var secretWords = [...]struct {
 	word  string
 	shape int
 }{
-	{"authoriz", shapeAuthorization}, {"bearer", shapeBearer}, {"cookie", shapeCookie},
-	{"token", shapeNamed}, {"key", shapeNamed}, {"secret", shapeNamed}, {"passw", shapeNamed}, {"pwd", shapeNamed},
-	{"session", shapeNamed}, {"sid", shapeNamed}, {"sig", shapeNamed}, {"credential", shapeNamed},
+	{"authoriz", shapeAuthorization}, {"bearer", shapeBearer}, {"basic", shapeBearer}, {"cookie", shapeCookie},
+	{"token", shapeNamed}, {"key", shapeNamed}, {"secret", shapeNamed}, {"pass", shapeNamed}, {"pwd", shapeNamed},
+	{"sess", shapeNamed}, {"sid", shapeNamed}, {"sig", shapeNamed}, {"credential", shapeNamed}, {"jwt", shapeNamed}, {"auth", shapeNamed},
+	{"code=", shapeQuery}, {"key=", shapeQuery}, {"otp=", shapeQuery}, {"ticket=", shapeQuery}, {"assertion=", shapeQuery}, {"samlresponse=", shapeQuery},
+	{"eyj", shapeToken}, {"ghp_", shapeToken}, {"gho_", shapeToken}, {"ghu_", shapeToken}, {"ghs_", shapeToken}, {"ghr_", shapeToken},
+	{"github_pat_", shapeToken}, {"glpat-", shapeToken}, {"xox", shapeToken}, {"akia", shapeToken}, {"asia", shapeToken},
+	{"sk_live_", shapeToken}, {"sk_test_", shapeToken}, {"rk_live_", shapeToken}, {"rk_test_", shapeToken}, {"aiza", shapeToken},
+	{"--", shapeCommand}, {"mysql", shapeCommand}, {"mariadb", shapeCommand}, {"sshpass ", shapeCommand}, {"redis-cli ", shapeCommand}, {"curl ", shapeCommand}, {"wget ", shapeCommand},
 }
 
 // secretFronts are the first two letters of secretWords, five bits each.
@@ -77,45 +117,99 @@ func secretsIn(s string) (may uint) {
 			may |= secretAt(s[i-1:])
 		}
 	}
+	if may&(1<<shapeAuthorization|1<<shapeCookie|1<<shapeNamed) != 0 {
+		may |= 1<<shapeArray | 1<<shapeDouble | 1<<shapeSingle
+	}
 	return may
 }
 
-// secretAt tells which shape a secret may have whose name begins at s.
-func secretAt(s string) uint {
+// secretAt tells which shapes a secret may have whose name begins at s.
+func secretAt(s string) (may uint) {
 	for _, w := range secretWords {
-		if len(s) >= len(w.word) && strings.EqualFold(s[:len(w.word)], w.word) && (w.shape == shapeBearer || assigned(s[len(w.word):])) {
-			return 1 << w.shape
+		if len(s) < len(w.word) || s[0]|0x20 != w.word[0]|0x20 || !strings.EqualFold(s[:len(w.word)], w.word) {
+			continue
 		}
+		switch w.shape {
+		case shapeAuthorization, shapeCookie, shapeNamed:
+			if !assigned(s[len(w.word):]) {
+				continue
+			}
+		}
+		may |= 1 << w.shape
 	}
-	return 0
+	return may
 }
 
 // assigned reports whether a name that ends in the letters at the front of s is
-// followed by a value: `="`, `": `.
+// followed by a value: `="`, `": `, `%3D`.
 func assigned(s string) bool {
 	i := 0
 	for i < len(s) && (s[i]|0x20 >= 'a' && s[i]|0x20 <= 'z' || s[i] == '_' || s[i] == '-') {
 		i++
 	}
-	if i < len(s) && s[i] == '"' {
+	for i < len(s) && s[i] == '\\' {
+		i++
+	}
+	if i < len(s) && (s[i] == '"' || s[i] == '\'') {
 		i++
 	}
 	for i < len(s) && (s[i] == ' ' || s[i] >= '\t' && s[i] <= '\r') {
 		i++
 	}
-	return i < len(s) && (s[i] == '=' || s[i] == ':')
+	return i < len(s) && (s[i] == '=' || s[i] == ':' || s[i] == '%')
 }
 
 // redactFact takes secrets out of what a fact tells.
 func redactFact(f fact.Fact) {
 	h := f.Head()
-	h.Origin.Text = Redact(h.Origin.Text)
+	redactAll(&h.Origin.Text, &h.Origin.URL, &h.Party.Name, &h.Party.Host)
+	redactAddress(&h.Party.Address)
 	switch f := f.(type) {
 	case *fact.Request:
-		f.Path, f.Detail = Redact(f.Path), Redact(f.Detail)
+		redactAll(&f.Path, &f.Detail, &f.UserAgent)
+		redactAddress(&f.Host, &f.Client, &f.Upstream)
+		for i := range f.Attempts {
+			redactAddress(&f.Attempts[i].Address)
+		}
+		redactMap(f.Attrs)
+	case *fact.Conn:
+		redactAddress(&f.Client, &f.Server)
 	case *fact.Event:
-		f.Path, f.Detail = Redact(f.Path), Redact(f.Detail)
+		redactAll(&f.Path, &f.Detail, &f.Reason)
+		redactAddress(&f.Client)
+		redactMap(f.Attrs)
+	case *fact.Sample:
+		redactMap(f.Labels)
 	case *fact.Setting:
-		f.Text = Redact(f.Text)
+		redactAll(&f.Text, &f.Object, &f.Where)
+	}
+}
+
+func redactAll(texts ...*string) {
+	for _, s := range texts {
+		*s = Redact(*s)
+	}
+}
+
+func redactMap(m map[string]string) {
+	for k, v := range m {
+		if r := Redact(v); r != v {
+			m[k] = r
+		}
+	}
+}
+
+// redactAddress takes the password out of addresses: where one is expected,
+// "user:password@host" needs no scheme to be known.
+func redactAddress(addresses ...*string) {
+	for _, s := range addresses {
+		*s = Redact(*s)
+		at := strings.LastIndexByte(*s, '@')
+		if at < 0 || strings.Contains(*s, "://") {
+			continue
+		}
+		if user, _, ok := strings.Cut((*s)[:at], ":"); ok && user != "unix" && !strings.Contains((*s)[:at], "/") {
+			*s = user + ":" + mask + (*s)[at:]
+		}
 	}
 }
