@@ -102,6 +102,9 @@ func (d *diagnosis) check() error {
 	if !slices.Contains([]string{"auto", "always", "never"}, d.color) {
 		return usage("--color auto, --color always, --color never", "--color: %q is none of its words", d.color)
 	}
+	if d.showSecrets && (d.output != "text" || d.file != "" && d.file != "-") {
+		return secretsElsewhere()
+	}
 	for _, m := range d.bounds() {
 		if err := m.check(); err != nil {
 			return err

@@ -33,7 +33,7 @@ func (f *evidenceFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&f.zone, "tz", "", "`ZONE` of stamps that name none, and of times shown: Europe/Berlin, +02:00, local (default UTC)")
 	fs.StringSliceVar(&f.idHeaders, "id-header", nil, "further header `NAME` that identifies a request; may be repeated")
 	fs.StringArrayVar(&f.logFormats, "nginx-log-format", nil, "the `TEXT` of your nginx log_format; may be repeated")
-	fs.BoolVar(&f.showSecrets, "show-secrets", false, "leave tokens, cookies and passwords in what is shown")
+	fs.BoolVar(&f.showSecrets, "show-secrets", false, "leave tokens, cookies and passwords in what is shown, on a terminal alone")
 	must(cmd.RegisterFlagCompletionFunc("as", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var ids []string
 		for _, x := range sources.Formats() {
@@ -41,6 +41,11 @@ func (f *evidenceFlags) add(cmd *cobra.Command) {
 		}
 		return ids, cobra.ShellCompDirectiveNoFileComp
 	}))
+}
+
+// secretsElsewhere refuses to write secrets to where others may read them.
+func secretsElsewhere() error {
+	return usage("the same without --show-secrets, or as text on a terminal", "--show-secrets: secrets are shown on the terminal alone, not written to files, pipes or reports")
 }
 
 // must is for what can only fail by a programmer's slip.
@@ -83,6 +88,9 @@ type evidence struct {
 // read reads paths. What only some of them hold is in the reports; an error is
 // returned only if nothing at all could be read.
 func (f *evidenceFlags) read(ctx context.Context, io stdio, paths []string, opt source.Options) (*evidence, error) {
+	if f.showSecrets && !isTerminal(io.out) {
+		return nil, secretsElsewhere()
+	}
 	env, err := f.env()
 	if err != nil {
 		return nil, err
