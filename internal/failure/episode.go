@@ -171,7 +171,7 @@ var properties = []struct {
 		return r.Attempts[0].Address
 	}},
 	{"method", func(r *fact.Request) string { return r.Method }},
-	{"path", func(r *fact.Request) string { return shapeOf(r.Path) }},
+	{"path", func(r *fact.Request) string { return Shape(r.Path) }},
 	{"host", func(r *fact.Request) string { return r.Host }},
 	{"client network", func(r *fact.Request) string { return network(r.Client) }},
 	{"request size", func(r *fact.Request) string {
@@ -262,9 +262,9 @@ func (e *Episode) minutes() func(time.Time) bool {
 	}
 }
 
-// shapeOf is a path without query, its numbers and ids replaced by *, cut to
+// Shape is a path without query, its numbers and ids replaced by *, cut to
 // three parts.
-func shapeOf(p string) string {
+func Shape(p string) string {
 	p = pathOf(p)
 	parts := strings.SplitN(p, "/", 5)
 	for i, s := range parts {

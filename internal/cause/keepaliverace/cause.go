@@ -66,7 +66,7 @@ func explain(e *failure.Episode) cause.Opinion {
 			o.Signals = append(o.Signals, s)
 		}
 	}
-	if len(e.Failures) == 0 || e.Mechanism == fact.MechanismUnknown && e.Gateway.Tech != "alb" {
+	if len(e.Failures) == 0 || e.Mechanism == fact.MechanismUnknown && e.Gateway.Tech != "alb" && e.Gateway.Tech != "nginx" {
 		return o
 	}
 	claims := claim(e)
@@ -78,13 +78,14 @@ func explain(e *failure.Episode) cause.Opinion {
 		e = e.With(claims)
 	}
 	if e.Mechanism == fact.MechanismUnknown {
-		// The AWS balancer writes -1 for all its times both where a target
-		// closed the connection that it used again and where none was made.
 		if !mute(claims) {
 			return cause.Opinion{}
 		}
 	}
 	base := cause.For(2, "a connection that ends without any answer fits", closedSays(e), e.Failures[0].Facts()...)
+	if e.Mechanism == fact.MechanismUnknown && e.Gateway.Tech == "nginx" {
+		base.Weight, base.Why = -5, "so end crashes, unreadable answers and too large headers: the access log alone shows no difference"
+	}
 	o.Signals = append(o.Signals, base)
 	add(reuse(e))
 	add(duration(e))
@@ -94,6 +95,7 @@ func explain(e *failure.Episode) cause.Opinion {
 	add(ladder(e))
 	add(unseen(e))
 	add(shape(e))
+	add(onePath(e))
 	add(protocol(e))
 	add(died(e))
 	o.Blame = blame(e)
@@ -102,10 +104,16 @@ func explain(e *failure.Episode) cause.Opinion {
 	return o
 }
 
-// mute: a 502 of the balancer's own, without a word on why.
+// mute: a 502 of the gateway's own, without a word on why. The AWS balancer
+// writes -1 for all its times both where a target closed the connection that it
+// used again and where none was made; nginx's access log shows that it had
+// connected and got no header.
 func mute(fs []*failure.Failure) bool {
 	for _, f := range fs {
-		if !f.Status.Is(502) || f.Relayed || f.Phase != "" {
+		if !f.Status.Is(502) || f.Relayed {
+			return false
+		}
+		if nginx := f.Gateway.Tech == "nginx"; nginx != (f.Phase == fact.PhaseWaiting) {
 			return false
 		}
 	}
@@ -113,6 +121,9 @@ func mute(fs []*failure.Failure) bool {
 }
 
 func closedSays(e *failure.Episode) string {
+	if e.Mechanism == fact.MechanismUnknown && e.Gateway.Tech == "nginx" {
+		return fmt.Sprintf("nginx had a connection and got no answer on it (%s)", cause.Count(e.N(), "request"))
+	}
 	if e.Mechanism == fact.MechanismUnknown {
 		return fmt.Sprintf("the balancer answered %s itself: the connection to the target ended, or was not made", cause.Count(e.N(), "request"))
 	}
@@ -233,6 +244,38 @@ func methods(e *failure.Episode) (cause.Signal, bool) {
 func repeats(tech string) bool {
 	return slices.Contains([]string{"nginx", "gclb", "traefik", "caddy", "golang", "varnish"}, tech)
 }
+
+// onePath: a race does not choose what is asked for.
+func onePath(e *failure.Episode) (cause.Signal, bool) {
+	path := failure.Shape(e.Failures[0].Path)
+	for _, f := range e.Failures {
+		if f.Path == "" || failure.Shape(f.Path) != path {
+			return cause.Signal{}, false
+		}
+	}
+	// Compared with requests of the same kind: repeated ones do not show.
+	here, elsewhere := 0, 0
+	for _, c := range e.World.Controls {
+		if c.Party.Tech == e.Gateway.Tech && idempotent(c.Method) == e.Failures[0].Idempotent() {
+			if failure.Shape(c.Path) == path {
+				here++
+			} else {
+				elsewhere++
+			}
+		}
+	}
+	n := len(e.Failures)
+	if n < 3 || elsewhere < 3 {
+		return cause.Signal{}, false
+	}
+	p := failure.Fisher(n, 0, here, elsewhere)
+	if p > 0.01 {
+		return cause.Signal{}, false
+	}
+	return cause.Against(min(20, 8+cause.FromP(p)/4), fmt.Sprintf("a race does not choose what is asked for: by chance p = %.2g", p), fmt.Sprintf("all %d failed requests are for %s, and %d of %d good ones of their kind are not", n, cause.Cut(path, 60), elsewhere, here+elsewhere), cause.Cite(e.Failures)...), true
+}
+
+func idempotent(method string) bool { return method != "POST" && method != "PATCH" && method != "LOCK" }
 
 // retried: the same fault hit requests that could be repeated.
 func retried(e *failure.Episode) (cause.Signal, bool) {
