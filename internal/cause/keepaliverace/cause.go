@@ -441,7 +441,7 @@ func died(e *failure.Episode) (cause.Signal, bool) {
 	var lists [2][]*failure.Failure
 	for i, all := range [...][]*failure.Failure{e.World.Failures, e.World.Recovered} {
 		for _, x := range all {
-			if x.Mechanism == fact.Refused && !x.Time.IsZero() {
+			if (x.Mechanism == fact.Refused || x.Mechanism == fact.NoBackend) && !x.Time.IsZero() {
 				lists[i] = append(lists[i], x)
 			}
 		}
@@ -451,7 +451,7 @@ func died(e *failure.Episode) (cause.Signal, bool) {
 			continue
 		}
 		for _, x := range slices.Concat(failure.Around(lists[0], f.Time, around+f.Res), failure.Around(lists[1], f.Time, around+f.Res)) {
-			if x.Try.Address == f.Try.Address || f.Try.Address == "" {
+			if x.Mechanism == fact.NoBackend || x.Try.Address == f.Try.Address || f.Try.Address == "" {
 				refused++
 				by = append(by, x)
 				break
@@ -459,7 +459,7 @@ func died(e *failure.Episode) (cause.Signal, bool) {
 		}
 	}
 	if refused*2 >= len(e.Failures) && refused > 0 {
-		return cause.Against(12, "a server that refuses connections in the same seconds is going down or coming up", fmt.Sprintf("the same server refused connections within %s of %d of %d failures", cause.Span(around), refused, len(e.Failures)), cause.Cite(by)...).In("died"), true
+		return cause.Against(12, "a server that refuses connections, or is set aside, in the same seconds is going down or coming up", fmt.Sprintf("the same server refused connections, or none was left, within %s of %d of %d failures", cause.Span(around), refused, len(e.Failures)), cause.Cite(by)...).In("died"), true
 	}
 	return cause.Signal{}, false
 }
