@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -220,7 +221,7 @@ func (ev *evidence) inputs() []report.Input {
 			Cut: r.Cut, Backwards: r.Backwards, First: r.First, Last: r.Last,
 		}
 		if r.Err != nil {
-			in.Err = why(r.Err)
+			in.Err = cmp.Or(damage(r), why(r.Err))
 		}
 		out = append(out, in)
 	}

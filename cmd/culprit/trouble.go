@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"culprit/internal/source"
@@ -30,8 +33,8 @@ func trouble(r *source.Report) *plight {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		p.says = name + ": the packed file ends early, and nothing could be unpacked"
 		p.try = []string{"fetch the file again; its writer may not have finished"}
-	case err != nil && strings.Contains(err.Error(), "unpack"):
-		p.says = name + ": " + err.Error()
+	case damage(r) != "":
+		p.says = name + ": " + damage(r)
 		p.try = []string{"fetch the file again, or rename it if it is not packed"}
 	case err != nil:
 		p.says = name + ": " + err.Error()
@@ -46,6 +49,44 @@ func trouble(r *source.Report) *plight {
 		p.try = []string{"culprit formats", "culprit diagnose --as FORMAT " + r.Path}
 	}
 	return p
+}
+
+// packings are how files begin that are unpacked here.
+var packings = [][]byte{{0x1f, 0x8b}, {0x28, 0xb5, 0x2f, 0xfd}, []byte("BZh"), {0xfd, '7', 'z', 'X', 'Z', 0}}
+
+// damage says that an input is packed and could not be unpacked to its end;
+// empty if something else is wrong. Those that unpack have many words for it;
+// what the system says of a file it cannot read is a [fs.PathError].
+func damage(r *source.Report) string {
+	var path *fs.PathError
+	if r.Err == nil || errors.As(r.Err, &path) || errors.Is(r.Err, context.Canceled) || errors.Is(r.Err, io.ErrUnexpectedEOF) || errors.Is(r.Err, source.ErrBinary) {
+		return ""
+	}
+	says := r.Err.Error()
+	if r.Path != "-" {
+		front := fileFront(r.Path)
+		if !slices.ContainsFunc(packings, func(m []byte) bool { return bytes.HasPrefix(front, m) }) {
+			return ""
+		}
+	} else if !slices.ContainsFunc([]string{"unpack ", "read to its end: ", "flate: ", "bzip2 ", "xz: ", "lzma: ", "invalid input: "}, func(p string) bool { return strings.HasPrefix(says, p) }) {
+		return ""
+	}
+	if r.Lines == 0 {
+		return "the packed file is damaged, and nothing could be unpacked"
+	}
+	return "the packed file is damaged: what came before the damage was read"
+}
+
+// fileFront is the front of a file, as far as it can be read.
+func fileFront(path string) []byte {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	front := make([]byte, 512)
+	n, _ := io.ReadFull(f, front) // an error leaves less of it
+	return front[:n]
 }
 
 func parent(p string) string {
@@ -74,12 +115,7 @@ var packed = []struct {
 
 // unreadable says what kind of binary data a file is.
 func unreadable(path, name string) (says string, try []string) {
-	front := make([]byte, 512)
-	if f, err := os.Open(path); err == nil {
-		n, _ := io.ReadFull(f, front)
-		front = front[:n]
-		f.Close()
-	}
+	front := fileFront(path)
 	for _, m := range captures {
 		if bytes.HasPrefix(front, m) {
 			return name + ": a packet capture; captures are not read by this version", []string{"the logs of the proxy and of the application for the same minutes"}
