@@ -31,7 +31,10 @@ type accessReader struct {
 	day     [20]byte          // "09/Mar/2026:04:00:00", whose instant is base
 	base    time.Time
 	folded  source.Ordinary
-	client  []byte // a client's address that had to be written anew
+	// A line's own instant, and how long after loggedTo, a base, it is.
+	logged, loggedTo time.Time
+	after            time.Duration
+	client           []byte // a client's address that had to be written anew
 }
 
 func newAccessReader(env *source.Env) *accessReader {

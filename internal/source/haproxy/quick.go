@@ -76,12 +76,22 @@ func (r *accessReader) ordinary(b []byte, l *source.Line, o *source.Ordinary) bo
 		o.Tried, o.Member = false, source.View(pair[:slash])
 	}
 	o.Time = r.base.Add(time.Duration(milli+took) * time.Millisecond)
-	if !l.Time.IsZero() {
+	if !l.Time.IsZero() && !r.near(l.Time, milli+took) {
 		if shift := zoneShift(o.Time, l.Time); shift != 0 {
 			o.Time = o.Time.Add(shift)
 		}
 	}
 	return true
+}
+
+// near reports whether a line was logged so near to its end, milli after base,
+// that no shift of zones is between them. Neighbours share the instants.
+func (r *accessReader) near(logged time.Time, milli int) bool {
+	if logged != r.logged || r.base != r.loggedTo {
+		r.logged, r.loggedTo = logged, r.base
+		r.after = logged.Sub(r.base)
+	}
+	return (r.after - time.Duration(milli)*time.Millisecond).Abs() <= zoneStep/2
 }
 
 // verb reads the method of the request, which stands after the connections and
@@ -98,6 +108,14 @@ func (r *accessReader) verb(b []byte, o *source.Ordinary) bool {
 		return false
 	}
 	b = b[1:]
+	switch word := binary.LittleEndian.Uint64(b); {
+	case word<<32 == wordGET:
+		o.Method = "GET"
+		return true
+	case word<<24 == wordPOST:
+		o.Method = "POST"
+		return true
+	}
 	i := index(b[:8], ' ')
 	if i <= 0 {
 		return false
@@ -110,6 +128,12 @@ func (r *accessReader) verb(b []byte, o *source.Ordinary) bool {
 	o.Method = source.View(b[:i])
 	return true
 }
+
+// The words that end with "GET " and "POST ".
+const (
+	wordGET  = ' '<<56 | 'T'<<48 | 'E'<<40 | 'G'<<32
+	wordPOST = ' '<<56 | 'T'<<48 | 'S'<<40 | 'O'<<32 | 'P'<<24
+)
 
 // Words of eight bytes, in which bytes are looked for all at once.
 const (
