@@ -20,6 +20,7 @@ type digest struct {
 	Total, Failed, Recovered, Left int // Left: requests whose client went away
 	Start, End                     time.Time
 	Headline                       string
+	Asked                          string     // "after 2026-03-09 14:00:00": the bounds asked for
 	Faults, Others                 []*finding // Others accuse nobody, or nobody could be named
 	Inputs                         []Input
 	Folder                         string // common to all inputs, with a slash at its end; taken off for people
@@ -100,6 +101,7 @@ func (r *Report) digest() *digest {
 	for i, f := range d.findings() {
 		f.No = i + 1
 	}
+	d.Asked = d.asked(r.Since, r.Until)
 	d.Headline = d.headline()
 	d.Assumptions = r.assumptions(d)
 	d.Plot = d.plot()

@@ -26,8 +26,46 @@ func (d *digest) headline() string {
 		return fmt.Sprintf("No failed request is in the evidence, but trouble that fails requests is%s.", when)
 	case d.Total > 0:
 		return fmt.Sprintf("None of %s failed%s.", requests(d.Total), d.between(d.Start, d.End))
+	case d.Asked != "":
+		return d.nothingThen()
 	}
 	return "No failed request was found."
+}
+
+// asked says the bounds of what was looked at: "after 2026-03-09 14:00:00";
+// empty if there are none.
+func (d *digest) asked(since, until time.Time) string {
+	const form = "2006-01-02 15:04:05"
+	from, to := since.In(d.zone).Format(form), until.In(d.zone).Format(form)
+	switch {
+	case since.IsZero() && until.IsZero():
+		return ""
+	case until.IsZero():
+		return "after " + from
+	case since.IsZero():
+		return "before " + to
+	}
+	return "between " + from + " and " + to
+}
+
+// nothingThen says that the bounds leave no request, and what the evidence
+// covers.
+func (d *digest) nothingThen() string {
+	var first, last time.Time
+	for _, in := range d.Inputs {
+		if !in.First.IsZero() && (first.IsZero() || in.First.Before(first)) {
+			first = in.First
+		}
+		if in.Last.After(last) {
+			last = in.Last
+		}
+	}
+	says := "No request of the evidence lies " + d.Asked
+	if first.IsZero() {
+		return says + "."
+	}
+	const form = "2006-01-02 15:04:05"
+	return fmt.Sprintf("%s; it covers %s to %s (%s).", says, first.In(d.zone).Format(form), last.In(d.zone).Format(form), d.zoneName(first))
 }
 
 // failedSpan is when the first and the last failure was.
