@@ -118,7 +118,33 @@ func secretsIn(s string) (may uint) {
 		}
 	}
 	if may&(1<<shapeAuthorization|1<<shapeCookie|1<<shapeNamed) != 0 {
-		may |= 1<<shapeArray | 1<<shapeDouble | 1<<shapeSingle
+		may |= quoted(s)
+	}
+	return may
+}
+
+// quoted tells which of the shapes in quotes s may have: those whose quote
+// stands behind what parts a name from its value, or opens a list.
+func quoted(s string) (may uint) {
+	for i := 1; i < len(s); i++ {
+		shape := shapeDouble
+		switch s[i] {
+		case '"':
+		case '\'':
+			shape = shapeSingle
+		default:
+			continue
+		}
+		j := i - 1
+		for j > 0 && (s[j] == '\\' || s[j] == ' ' || s[j] >= '\t' && s[j] <= '\r') {
+			j--
+		}
+		switch s[j] {
+		case '=', ':', '>', 'd', 'D': // as in %3D
+			may |= 1 << shape
+		case '[':
+			may |= 1 << shapeArray
+		}
 	}
 	return may
 }
@@ -134,10 +160,24 @@ func secretAt(s string) (may uint) {
 			if !assigned(s[len(w.word):]) {
 				continue
 			}
+		case shapeCommand:
+			if w.word == "--" && !option(s[2:]) {
+				continue
+			}
 		}
 		may |= 1 << w.shape
 	}
 	return may
+}
+
+// option reports whether the name of an option, after its dashes, stands
+// before a blank, as those do that a secret follows. A line of dashes has none.
+func option(s string) bool {
+	i := 0
+	for i < len(s) && (s[i]|0x20 >= 'a' && s[i]|0x20 <= 'z' || s[i] >= '0' && s[i] <= '9' || s[i] == '_' || s[i] == '-') {
+		i++
+	}
+	return i < len(s) && (s[i] == ' ' || s[i] == '\t') && i > 0 && s[i-1] != '-'
 }
 
 // assigned reports whether a name that ends in the letters at the front of s is

@@ -289,11 +289,29 @@ func (s *sink) end() []fact.Fact {
 		}
 	}
 	if !s.f.opt.ShowSecrets && s.rep.Format != "facts" {
-		for _, x := range out {
+		redactFacts(out)
+	}
+	return out
+}
+
+// redactAtOnce is how many facts one processor takes at a time.
+const redactAtOnce = 256
+
+// redactFacts takes secrets out of facts on all processors. Samples share
+// their labels, and are left to one.
+func redactFacts(facts []fact.Fact) {
+	parallel((len(facts)+redactAtOnce-1)/redactAtOnce, true, func(i int) {
+		for _, x := range facts[i*redactAtOnce : min(len(facts), (i+1)*redactAtOnce)] {
+			if _, shares := x.(*fact.Sample); !shares {
+				redactFact(x)
+			}
+		}
+	})
+	for _, x := range facts {
+		if _, shares := x.(*fact.Sample); shares {
 			redactFact(x)
 		}
 	}
-	return out
 }
 
 // roleOf is the role of the first party of a technology that an event names.
