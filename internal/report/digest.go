@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -286,6 +287,9 @@ func (r *Report) assumptions(d *digest) []string {
 		}
 		out = append(out, fmt.Sprintf("%s names no time zone: the access log has its requests %s %s, so it was read so; other logs of that machine may want --tz", d.short(path), cause.Span(by), which))
 	}
+	if d.zoneName(d.Start) != "UTC" && slices.ContainsFunc(d.findings(), (*finding).tellsClock) {
+		out = append(out, fmt.Sprintf("times within the sentences of the evidence are in UTC, all others in %s", d.zoneName(d.Start)))
+	}
 	for _, s := range r.World.Skews {
 		a, b := vantage(s.A), vantage(s.B)
 		ahead := s.Ahead
@@ -300,6 +304,15 @@ func (r *Report) assumptions(d *digest) []string {
 		}
 	}
 	return out
+}
+
+// clockTime is a time of day within a sentence.
+var clockTime = regexp.MustCompile(`\b[0-2]\d:[0-5]\d\b`)
+
+// tellsClock reports whether a cause wrote a time of day into its sentences.
+func (f *finding) tellsClock() bool {
+	tells := func(p proof) bool { return clockTime.MatchString(p.Says) }
+	return slices.ContainsFunc(f.Evidence, tells) || slices.ContainsFunc(f.Doubts, tells)
 }
 
 // vantage makes words of "nginx//web-1".

@@ -31,7 +31,8 @@ type rung struct {
 
 // ladders finds the time-outs whose order matters: idle connections, where
 // the server must outlast the proxy, and answers, where the proxy must outlast
-// the server's own limit.
+// the server's own limit. [fact.RequestTimeout] is none of these: with many
+// servers it bounds how long a request may take to arrive.
 func ladders(w *failure.World) []ladder {
 	var out []ladder
 	front, back := rungs(w, fact.RoleGateway, fact.PoolIdle), rungs(w, fact.RoleBackend, fact.KeepAliveIdle)
@@ -40,7 +41,7 @@ func ladders(w *failure.World) []ladder {
 		l.join(front, back, func(f, b rung) bool { return !b.Endless && (f.Endless || f.Dur >= b.Dur) })
 		out = append(out, l)
 	}
-	front, back = rungs(w, fact.RoleGateway, fact.UpstreamReply), slices.Concat(rungs(w, fact.RoleBackend, fact.RequestTimeout), rungs(w, fact.RoleBackend, fact.WorkerTimeout))
+	front, back = rungs(w, fact.RoleGateway, fact.UpstreamReply), rungs(w, fact.RoleBackend, fact.WorkerTimeout)
 	if len(front) > 0 && len(back) > 0 {
 		l := ladder{Title: "How long an answer may take", Rule: "The proxy should wait longer than the server works before it gives up by itself."}
 		l.join(front, back, func(f, b rung) bool { return !f.Endless && (b.Endless || f.Dur <= b.Dur) })

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"culprit/internal/fact"
+	"culprit/internal/failure"
 )
 
 func TestNumber(t *testing.T) {
@@ -104,4 +107,38 @@ func TestBlockCanBePasted(t *testing.T) {
 	f("", "# "+strings.Repeat("word ", 15)+"end", "        # word word word word word word word word word word word word word word", "        # word end")
 	f(` \`, "x "+strings.Repeat("y", 76), "x "+strings.Repeat("y", 76))
 	f(` \`, strings.Repeat("y", 90), strings.Repeat("y", 78)+`\`, strings.Repeat("y", 12))
+}
+
+func TestLadderOfAnswersHasNoLimitOfReceiving(t *testing.T) {
+	r := sample()
+	reply := setting(fact.RoleGateway, "nginx", fact.UpstreamReply, time.Minute, fact.Configured, "proxy_read_timeout {s}s;")
+	r.World = join(reply, setting(fact.RoleBackend, "node", fact.RequestTimeout, 5*time.Minute, fact.Default, "server.requestTimeout = {ms};"))
+	if got := ladders(r.World); len(got) > 0 {
+		t.Errorf("%+v", got)
+	}
+	r.World = join(reply, setting(fact.RoleBackend, "gunicorn", fact.WorkerTimeout, 30*time.Second, fact.Configured, "timeout = {s}"))
+	if got := ladders(r.World); len(got) != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestTimesOfSentencesNameTheirZone(t *testing.T) {
+	const says = "times within the sentences of the evidence are in UTC, all others in +02:00"
+	r := sample()
+	r.Verdicts[0].Signals[0].Says = "the server stopped at 14:05:00"
+	if d := r.digest(); slices.Contains(d.Assumptions, says) {
+		t.Errorf("said of UTC: %q", d.Assumptions)
+	}
+	r.Zone = time.FixedZone("+02:00", 7200)
+	if d := r.digest(); !slices.Contains(d.Assumptions, says) {
+		t.Errorf("not said: %q", d.Assumptions)
+	}
+}
+
+func join(facts ...fact.Fact) *failure.World {
+	var j failure.Joiner
+	for _, f := range facts {
+		j.Add(f)
+	}
+	return j.Take(time.Time{})
 }
