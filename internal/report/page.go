@@ -73,52 +73,83 @@ func (p *page) head(s string) {
 }
 
 // block writes lines to paste, never cut. One that is too long is broken at a
-// blank outside quotes; mark stands before the break. Where a word alone is too
-// long for the page, the block moves to the left.
+// blank outside quotes; mark stands before the break, and a comment goes on as
+// one. Where a word alone is too long for the page, the block moves to the
+// left.
 func (p *page) block(s string, c paint, in int, mark string) {
 	if s == "" {
 		return
 	}
-	for line := range strings.Lines(s) {
-		for word := range strings.FieldsSeq(line) {
-			in = max(0, min(in, columns-2-len(mark)-cells(word)))
-		}
-	}
+	in = blockIndent(s, in, mark)
 	for line := range strings.Lines(s) {
 		line = strings.TrimRight(line, "\n")
 		body := strings.TrimLeft(line, " ")
 		lead := min(in+len(line)-len(body), columns/2)
-		comment := ""
-		for _, m := range []string{"# ", "// ", "; "} {
-			if strings.HasPrefix(body, m) {
-				comment = m
-			}
-		}
+		at, comment := commentIn(body)
 		for cells(body) > columns-lead {
-			head := breakable(body, columns-lead-len(mark))
+			head := breakable(body, columns-lead-len(mark), at)
 			body = body[len(head):]
-			if strings.HasSuffix(head, " ") {
-				body = comment + strings.TrimLeft(body, " ")
+			at -= len(head)
+			switch {
+			case comment != "" && at < 0: // broken within the comment
+				p.put(c, lead, strings.TrimRight(head, " "))
+				body, at = comment+strings.TrimLeft(body, " "), 0
+			case strings.HasSuffix(head, " "):
+				body = strings.TrimLeft(body, " ")
 				p.put(c, lead, strings.TrimRight(head, " ")+mark)
-				if comment == "" {
-					lead = min(in+len(line)-len(strings.TrimLeft(line, " "))+2, columns/2)
-				}
-				continue
+				lead = min(in+len(line)-len(strings.TrimLeft(line, " "))+2, columns/2)
+			default:
+				// Within a word a shell goes on at the very front of the next
+				// line.
+				p.put(c, lead, head+strings.TrimLeft(mark, " "))
+				lead = 0
 			}
-			// Within a word a shell goes on at the very front of the next line.
-			p.put(c, lead, head+strings.TrimLeft(mark, " "))
-			lead = 0
 		}
 		p.put(c, lead, body)
 	}
 }
 
+// blockIndent is the indent, at most in, at which no word of a block is broken.
+func blockIndent(s string, in int, mark string) int {
+	for line := range strings.Lines(s) {
+		for word := range strings.FieldsSeq(line) {
+			in = max(0, min(in, columns-2-len(mark)-cells(word)))
+		}
+	}
+	return in
+}
+
+// commentIn finds the comment of a line, outside quotes: where it begins and
+// the marker with which it goes on; beyond the line and empty if there is none.
+func commentIn(s string) (at int, marker string) {
+	quote := byte(0)
+	for i := range len(s) {
+		switch c := s[i]; {
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote = c
+		case c == quote:
+			quote = 0
+		case quote == 0 && (i == 0 || s[i-1] == ' '):
+			for _, m := range []string{"#", "//", ";"} {
+				if strings.HasPrefix(s[i:], m) && (i == 0 || m != ";") {
+					return i, m + " "
+				}
+			}
+		}
+	}
+	return len(s) + 1, ""
+}
+
 // breakable is the longest front of s within n columns that ends with a blank
-// outside quotes; or, if there is none, what fits.
-func breakable(s string, n int) string {
+// outside quotes or within a comment, which begins at the byte comment; or, if
+// there is none, what fits.
+func breakable(s string, n, comment int) string {
 	front, quote, at := take(s, n), byte(0), 0
 	for i := range len(front) {
 		switch c := front[i]; {
+		case i > comment+2 && c == ' ':
+			at = i + 1
+		case i >= comment: // quotes count no more
 		case quote == 0 && (c == '\'' || c == '"'):
 			quote = c
 		case c == quote:

@@ -105,6 +105,9 @@ func TestBlockCanBePasted(t *testing.T) {
 	f(` \`, "grep -i "+strings.Repeat("-e word ", 9)+"file", "        grep -i -e word -e word -e word -e word -e word -e word -e word -e \\", "          word -e word file")
 	f(` \`, "sh -c '"+strings.Repeat("a b ", 13)+"' x"+strings.Repeat("y", 20), "        sh -c '"+strings.Repeat("a b ", 13)+"' \\", "          x"+strings.Repeat("y", 20))
 	f("", "# "+strings.Repeat("word ", 15)+"end", "        # word word word word word word word word word word word word word word", "        # word end")
+	f("", "  // "+strings.Repeat("don't ", 12)+"end", "          // "+strings.TrimSpace(strings.Repeat("don't ", 11)), "          // don't end")
+	f("", "timeout 30; # "+strings.Repeat("word ", 13)+"end", "        timeout 30; # word word word word word word word word word word word", "        # word word end")
+	f(` \`, "first\nsecond", "        first", "        second")
 	f(` \`, "x "+strings.Repeat("y", 76), "x "+strings.Repeat("y", 76))
 	f(` \`, strings.Repeat("y", 90), strings.Repeat("y", 78)+`\`, strings.Repeat("y", 12))
 }

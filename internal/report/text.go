@@ -302,16 +302,22 @@ func (t *text) next(f *finding, in int) {
 		return
 	}
 	t.wrap(bold, in, "", f.Ask())
-	for i, n := range f.Next {
-		if i > 0 && !t.verbose {
-			break
-		}
+	list := f.Next
+	if !t.verbose {
+		list = list[:1]
+	}
+	const mark = ` \`
+	indent := in + 6 // one for all commands
+	for _, n := range list {
+		indent = blockIndent(n.Command, indent, mark)
+	}
+	for _, n := range list {
 		s := n.Evidence
 		if n.WouldTell != "" {
 			s += ": " + n.WouldTell
 		}
 		t.wrap(noPaint, in+2, "", s)
-		t.block(n.Command, green, in+6, ` \`)
+		t.block(n.Command, green, indent, mark)
 	}
 }
 
