@@ -81,19 +81,19 @@ func unwrapJSON(env *source.Env, l *source.Line) bool {
 	const front = `{"log":`
 	b := l.Text
 	if !source.HasPrefix(b, front) {
-		return false
+		return unwrapRewritten(env, l)
 	}
 	text, rest, closed := source.Quoted(b[len(front):])
 	if !closed {
 		if len(b) <= len(front)+1 || b[len(front)] != '"' {
-			return false
+			return unwrapRewritten(env, l)
 		}
 		text, rest = b[len(front)+1:], nil
 	}
 	if closed {
 		at, ok := source.Between(rest, `"time":"`, `"`)
 		if !ok {
-			return false
+			return unwrapRewritten(env, l)
 		}
 		t, _, _, ok := source.ISOTime(env, at)
 		if !ok {
@@ -102,6 +102,63 @@ func unwrapJSON(env *source.Env, l *source.Line) bool {
 		l.Time, l.Res = t, nano
 	}
 	if tag, ok := source.Between(rest, `"tag":"`, `"`); ok && l.Container == "" {
+		l.Container = string(tag)
+	}
+	name(l)
+	l.Text = plain(trimEnd(unescape(text)))
+	return true
+}
+
+// unwrapRewritten reads such a record that a tool wrote anew: with blanks
+// between its members, or with these in another order.
+func unwrapRewritten(env *source.Env, l *source.Line) bool {
+	b := l.Text
+	if len(b) < 2 || b[0] != '{' || !source.Has(b, `"log"`) || !source.Has(b, `"stream"`) || source.Has(b, `"kubernetes"`) {
+		return false
+	}
+	var text, stream, at, tag []byte
+	for rest := b[1:]; ; {
+		rest = bytes.TrimLeft(rest, " \t,")
+		key, after, ok := source.Quoted(rest)
+		if !ok {
+			break // the end, or what is cut
+		}
+		after = bytes.TrimLeft(after, " \t")
+		if len(after) == 0 || after[0] != ':' {
+			return false
+		}
+		after = bytes.TrimLeft(after[1:], " \t")
+		value, next, ok := source.Quoted(after)
+		if !ok { // attrs, the only member that is no text
+			i := bytes.IndexByte(after, '}')
+			if string(key) != "attrs" || i < 0 {
+				return false
+			}
+			tag, _ = member(after[:i], "tag")
+			rest = after[i+1:]
+			continue
+		}
+		switch string(key) {
+		case "log":
+			text = value
+		case "stream":
+			stream = value
+		case "time":
+			at = value
+		default:
+			return false
+		}
+		rest = next
+	}
+	if text == nil || string(stream) != "stdout" && string(stream) != "stderr" {
+		return false
+	}
+	t, _, _, ok := source.ISOTime(env, at)
+	if !ok {
+		return false
+	}
+	l.Time, l.Res = t, nano
+	if len(tag) > 0 && l.Container == "" {
 		l.Container = string(tag)
 	}
 	name(l)
