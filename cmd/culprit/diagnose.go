@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -227,6 +228,10 @@ func (d *diagnosis) tell(io stdio, write func(io.Writer, *report.Report) error, 
 	if err := os.WriteFile(d.file, b.Bytes(), 0o644); err != nil {
 		return &plight{exitUsage, fmt.Sprintf("write %s: %s", d.file, why(err)), nil}
 	}
-	fmt.Fprintln(io.err, "written to "+d.file)
+	says := "written to " + d.file
+	if end := strings.ToLower(filepath.Ext(d.file)); d.output == "text" && !slices.Contains([]string{"", ".txt", ".text", ".log"}, end) {
+		says += ", as text: its ending " + end + " tells no form"
+	}
+	fmt.Fprintln(io.err, says)
 	return nil
 }
