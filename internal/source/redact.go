@@ -117,36 +117,23 @@ func secretsIn(s string) (may uint) {
 			may |= secretAt(s[i-1:])
 		}
 	}
-	if may&(1<<shapeAuthorization|1<<shapeCookie|1<<shapeNamed) != 0 {
-		may |= quoted(s)
-	}
 	return may
 }
 
-// quoted tells which of the shapes in quotes s may have: those whose quote
-// stands behind what parts a name from its value, or opens a list.
-func quoted(s string) (may uint) {
-	for i := 1; i < len(s); i++ {
-		shape := shapeDouble
-		switch s[i] {
-		case '"':
-		case '\'':
-			shape = shapeSingle
-		default:
-			continue
-		}
-		j := i - 1
-		for j > 0 && (s[j] == '\\' || s[j] == ' ' || s[j] >= '\t' && s[j] <= '\r') {
-			j--
-		}
-		switch s[j] {
-		case '=', ':', '>', 'd', 'D': // as in %3D
-			may |= 1 << shape
-		case '[':
-			may |= 1 << shapeArray
-		}
+// quoted tells which of the shapes in quotes a value has that stands in s
+// behind what parts it from its name.
+func quoted(s string) uint {
+	s = strings.TrimLeft(s, "=:>%3Dd")
+	switch s = strings.TrimLeft(s, " \t\\"); {
+	case s == "":
+	case s[0] == '[':
+		return 1 << shapeArray
+	case s[0] == '"':
+		return 1 << shapeDouble
+	case s[0] == '\'':
+		return 1 << shapeSingle
 	}
-	return may
+	return 0
 }
 
 // secretAt tells which shapes a secret may have whose name begins at s.
@@ -157,9 +144,11 @@ func secretAt(s string) (may uint) {
 		}
 		switch w.shape {
 		case shapeAuthorization, shapeCookie, shapeNamed:
-			if !assigned(s[len(w.word):]) {
+			value, ok := assigned(s[len(w.word):])
+			if !ok {
 				continue
 			}
+			may |= quoted(value)
 		case shapeCommand:
 			if w.word == "--" && !option(s[2:]) {
 				continue
@@ -181,8 +170,8 @@ func option(s string) bool {
 }
 
 // assigned reports whether a name that ends in the letters at the front of s is
-// followed by a value: `="`, `": `, `%3D`.
-func assigned(s string) bool {
+// followed by a value: `="`, `": `, `%3D`. It returns those and the value.
+func assigned(s string) (value string, ok bool) {
 	i := 0
 	for i < len(s) && (s[i]|0x20 >= 'a' && s[i]|0x20 <= 'z' || s[i] == '_' || s[i] == '-') {
 		i++
@@ -196,7 +185,7 @@ func assigned(s string) bool {
 	for i < len(s) && (s[i] == ' ' || s[i] >= '\t' && s[i] <= '\r') {
 		i++
 	}
-	return i < len(s) && (s[i] == '=' || s[i] == ':' || s[i] == '%')
+	return s[i:], i < len(s) && (s[i] == '=' || s[i] == ':' || s[i] == '%')
 }
 
 // redactFact takes secrets out of what a fact tells.
