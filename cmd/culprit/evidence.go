@@ -223,9 +223,25 @@ func (ev *evidence) inputs() []report.Input {
 		if r.Err != nil {
 			in.Err = cmp.Or(damage(r), why(r.Err))
 		}
+		in.CutEnd = r.Skipped+r.Unknown == 1 && r.Lines > 1 && max(r.FirstSkipped.N, r.FirstUnknown.N) == r.Lines && openEnded(r.Path)
 		out = append(out, in)
 	}
 	return out
+}
+
+// openEnded reports whether a file's last line has no line end.
+func openEnded(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	last := make([]byte, 1)
+	if _, err := f.Seek(-1, io.SeekEnd); err != nil {
+		return false
+	}
+	_, err = f.Read(last)
+	return err == nil && last[0] != '\n'
 }
 
 // end is the last instant of which logs speak; zero if none has a time.

@@ -55,8 +55,9 @@ type Input struct {
 	// none; the first of each as an example.
 	Skipped, Unrecognised           int
 	FirstSkipped, FirstUnrecognised Excerpt
-	Cut                             int // lines too long to be read whole
-	Backwards                       int // lines stamped over a minute before the line above
+	CutEnd                          bool // the one line skipped or unrecognised is the last, which has no end
+	Cut                             int  // lines too long to be read whole
+	Backwards                       int  // lines stamped over a minute before the line above
 	First, Last                     time.Time
 	Err                             string // why it, or its end, could not be read
 }

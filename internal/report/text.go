@@ -455,6 +455,13 @@ func (in *Input) troubles() []trouble {
 	if in.Err != "" {
 		out = append(out, trouble{says: in.Err})
 	}
+	if in.CutEnd {
+		at := in.FirstSkipped
+		if in.Unrecognised > 0 {
+			at = in.FirstUnrecognised
+		}
+		return append(out, trouble{"the last line is cut", at})
+	}
 	if in.Skipped > 0 {
 		out = append(out, trouble{plural(in.Skipped, "line is", "lines are") + " damaged, the first", in.FirstSkipped})
 	}
