@@ -92,7 +92,7 @@ func TestSecondsOutOfRange(t *testing.T) {
 			t.Errorf("Seconds(%g) is known", s)
 		}
 	}
-	if Millis(1<<62).Known {
+	if Millis(1 << 62).Known {
 		t.Error("Millis(1<<62) is known")
 	}
 }
