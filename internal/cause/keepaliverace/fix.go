@@ -52,6 +52,9 @@ func fix(e *failure.Episode) cause.Fix {
 		if front.Where != "" {
 			where = ", in " + front.Where
 		}
+		if front.Object != "" {
+			where += ", " + front.Object
+		}
 		f.Steps = append(f.Steps, "or the other way round"+where+": "+cause.Spell(front.Spelling, back.Dur.D-2*time.Second))
 	}
 	if back == nil {
