@@ -383,7 +383,7 @@ func (f *feeder) readLines(o *opened, out *sink) {
 func (f *feeder) scan(lr *lineReader, o *opened, out *sink) {
 	rep := out.rep
 	m := f.machine(o, out)
-	l := &Line{Path: o.in.Path}
+	l := &Line{}
 	for {
 		text, err := lr.next()
 		if err != nil {
@@ -396,7 +396,7 @@ func (f *feeder) scan(lr *lineReader, o *opened, out *sink) {
 		if len(text) == 0 && m.cur == nil {
 			continue
 		}
-		l.Text, l.N = text, rep.Lines
+		*l = Line{Text: text, Path: o.in.Path, N: rep.Lines} // nothing of the line before
 		m.line(l)
 		out.offset += int64(len(text)) + 1
 	}

@@ -8,7 +8,8 @@ type machine struct {
 	order   []*Format
 	pin     *Format // tried first
 	wrap    []int   // after these wrappers
-	inner   Line    // the line without its wrappers
+	inner   Line    // the line without its wrappers, as they left it
+	given   Line    // what of it the reader got, who may change it
 	fronts  bool    // they may do no more than take a front off
 	front   int     // how long that was at the line before
 	held    []byte  // the line whose front they read last
@@ -56,7 +57,7 @@ func (m *machine) count() {
 	}
 }
 
-// line has one line read by the format that knows it, and leaves l as it is.
+// line has one line read by the format that knows it.
 func (m *machine) line(l *Line) {
 	if m.pin != nil {
 		if m.plain {
@@ -67,7 +68,7 @@ func (m *machine) line(l *Line) {
 			return
 		}
 	}
-	raw := l // stays as it is: it serves the lines after it
+	raw := l
 	inner := *l
 	l = &inner
 	m.f.unwrap(l)
@@ -93,7 +94,8 @@ func (m *machine) wrapped(l *Line) bool {
 	if n := m.front; n > 0 && len(l.Text) > n && string(l.Text[:n]) == string(m.held[:n]) && m.only(l.Text[n:]) {
 		// As the line before.
 		m.inner.Text, m.inner.N = l.Text[n:], l.N
-		return m.offer(m.pin, &m.inner)
+		m.given = m.inner
+		return m.offer(m.pin, &m.given)
 	}
 	m.inner, m.front = *l, 0
 	if m.fronts {
@@ -113,7 +115,8 @@ func (m *machine) wrapped(l *Line) bool {
 			m.front, m.inner.Text = n, l.Text[n:]
 		}
 	}
-	return m.offer(m.pin, &m.inner)
+	m.given = m.inner
+	return m.offer(m.pin, &m.given)
 }
 
 // only reports whether the wrappers did no more than take a front off, which
