@@ -139,10 +139,9 @@ func pairOfTimes(b []byte) bool {
 
 // accessReader reads one access log.
 type accessReader struct {
-	req  fact.Request
-	unit time.Duration // of a time at the end; 0 unknown
-	day  [26]byte      // the date of the line before, whose instant is at
-	at   time.Time
+	req   fact.Request
+	unit  time.Duration // of a time at the end; 0 unknown
+	clock source.CommonClock
 }
 
 func newAccessReader(env *source.Env) source.LineReader {
@@ -161,18 +160,14 @@ func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
 	if !e.cut(l.Text) {
 		return source.NotMine
 	}
-	if *(*[26]byte)(e.date) != r.day {
-		t, _, ok := source.CLFTime(e.date)
-		if !ok {
-			return source.NotMine
-		}
-		r.at = t
-		copy(r.day[:], e.date)
+	at, ok := r.clock.Time(e.date)
+	if !ok {
+		return source.NotMine
 	}
 	q := &r.req
 	q.Reset()
 	q.Party = gateway()
-	q.Time, q.Res = r.at, fact.Seconds(1)
+	q.Time, q.Res = at, fact.Seconds(1)
 	q.Client = source.View(e.client)
 	if len(e.client) == 1 && e.client[0] == '-' {
 		q.Client = ""

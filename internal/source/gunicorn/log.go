@@ -181,18 +181,7 @@ func (*reader) Close(source.Sink) {}
 // format: it is gunicorn's only among its own lines. A last number is %(L)s,
 // seconds with a fraction, or %(D)s, microseconds.
 func (r *reader) access(s *said) bool {
-	b := s.msg
-	client, rest := source.Field(b)
-	_, rest = source.Field(rest)
-	_, rest = source.Field(rest)
-	if len(rest) < 30 || rest[0] != '[' {
-		return false
-	}
-	t, rest, ok := source.CLFTime(rest[1:])
-	if !ok || !source.HasPrefix(rest, "] ") {
-		return false
-	}
-	line, rest, ok := source.Quoted(rest[2:])
+	client, t, line, rest, ok := source.CommonFront(s.msg)
 	if !ok {
 		return false
 	}

@@ -1,9 +1,7 @@
 package haproxy
 
 import (
-	"bytes"
 	"encoding/binary"
-	"math/bits"
 	"time"
 
 	"culprit/internal/source"
@@ -25,7 +23,7 @@ const clockSize = 27
 // anything is unusual: a second that began just now, a state other than "--",
 // a captured cookie, a status that speaks of trouble.
 func (r *accessReader) ordinary(b []byte, l *source.Line, o *source.Ordinary) bool {
-	at := index(b, '[')
+	at := source.IndexNear(b, '[')
 	if at < 2 || len(b) < at+clockSize || b[at-1] != ' ' || *(*[20]byte)(b[at+1:]) != r.day || b[at+21] != '.' || b[at+25] != ']' || b[at+26] != ' ' {
 		return false
 	}
@@ -34,16 +32,16 @@ func (r *accessReader) ordinary(b []byte, l *source.Line, o *source.Ordinary) bo
 		return false
 	}
 	b = b[at+clockSize:]
-	i := index(b, ' ')
+	i := source.IndexNear(b, ' ')
 	if i <= 0 || i+1 >= len(b) || b[i+1] == ' ' {
 		return false
 	}
 	b = b[i+1:]
-	if i = index(b, ' '); i <= 0 {
+	if i = source.IndexNear(b, ' '); i <= 0 {
 		return false
 	}
 	pair := b[:i]
-	slash := index(pair, '/')
+	slash := source.IndexNear(pair, '/')
 	if slash < 0 {
 		return false
 	}
@@ -57,7 +55,7 @@ func (r *accessReader) ordinary(b []byte, l *source.Line, o *source.Ordinary) bo
 	}
 	o.Status = status
 	b = b[4:]
-	if i = index(b, ' '); i <= 0 || i > 8 {
+	if i = source.IndexNear(b, ' '); i <= 0 || i > 8 {
 		return false
 	}
 	if _, ok = number(b[:i]); !ok {
@@ -98,7 +96,7 @@ func (r *accessReader) near(logged time.Time, milli int) bool {
 // queues.
 func (r *accessReader) verb(b []byte, o *source.Ordinary) bool {
 	for range 2 {
-		i := index(b, ' ')
+		i := source.IndexNear(b, ' ')
 		if i <= 0 {
 			return false
 		}
@@ -116,7 +114,7 @@ func (r *accessReader) verb(b []byte, o *source.Ordinary) bool {
 		o.Method = "POST"
 		return true
 	}
-	i := index(b[:8], ' ')
+	i := source.IndexNear(b[:8], ' ')
 	if i <= 0 {
 		return false
 	}
@@ -134,27 +132,6 @@ const (
 	wordGET  = ' '<<56 | 'T'<<48 | 'E'<<40 | 'G'<<32
 	wordPOST = ' '<<56 | 'T'<<48 | 'S'<<40 | 'O'<<32 | 'P'<<24
 )
-
-// Words of eight bytes, in which bytes are looked for all at once.
-const (
-	lowBits  = 0x0101010101010101
-	highBits = 0x8080808080808080
-)
-
-// index is [bytes.IndexByte] for what is near.
-func index(b []byte, c byte) int {
-	i := 0
-	for ; i < 32 && i+8 <= len(b); i += 8 {
-		x := binary.LittleEndian.Uint64(b[i:]) ^ lowBits*uint64(c)
-		if z := (x - lowBits) &^ x & highBits; z != 0 {
-			return i + bits.TrailingZeros64(z)>>3
-		}
-	}
-	if j := bytes.IndexByte(b[i:], c); j >= 0 {
-		return i + j
-	}
-	return -1
-}
 
 // number reads up to eight digits.
 func number(b []byte) (n int, ok bool) {

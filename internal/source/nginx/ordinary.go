@@ -27,7 +27,7 @@ func (f *filler) ordinary(v *values, o *source.Ordinary) bool {
 	if o.Status < 100 || o.Status >= 400 && !v.refused(o.Status) {
 		return false
 	}
-	if (v.has&^v.dense|v.far)&(1<<kClient) != 0 && index(v.get(kClient), ' ') >= 0 {
+	if (v.has&^v.dense|v.far)&(1<<kClient) != 0 && source.IndexNear(v.get(kClient), ' ') >= 0 {
 		return false
 	}
 	return f.verb(v, o) && f.member(v, o) && f.instant(v, o)
@@ -75,7 +75,7 @@ func (f *filler) verb(v *values, o *source.Ordinary) bool {
 			return true
 		}
 	}
-	if i := index(b[:min(len(b), 8)], ' '); i > 0 && upper(b[:i]) {
+	if i := source.IndexNear(b[:min(len(b), 8)], ' '); i > 0 && upper(b[:i]) {
 		o.Method = source.View(b[:i])
 		return true
 	}

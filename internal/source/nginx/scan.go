@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+
+	"culprit/internal/source"
 )
 
 // values are the fields of one line.
@@ -150,7 +152,7 @@ const (
 // blankIn reports whether one of the first n bytes of b is a blank.
 func blankIn(b []byte, n int) bool {
 	if len(b) < 16 || n > 16 {
-		return index(b[:n], ' ') >= 0
+		return source.IndexNear(b[:n], ' ') >= 0
 	}
 	i := byteIn(b, eightBlanks)
 	return i >= 0 && i < n
@@ -224,12 +226,12 @@ func (f *field) width(b []byte) int {
 	case untilQuote:
 		return quote(b)
 	case untilBlank:
-		return index(b, ' ')
+		return source.IndexNear(b, ' ')
 	case untilList:
 		return listEnd(b)
 	case untilShort:
 		for from := 0; ; {
-			i := index(b[from:], f.lit[0])
+			i := source.IndexNear(b[from:], f.lit[0])
 			if i < 0 {
 				return -1
 			}
@@ -296,33 +298,17 @@ func inList(b []byte, i int) bool {
 	return i > 0 && b[i-1] == ',' || b[i+1] == ':' || b[i+1] == ','
 }
 
-// Words of eight bytes in which index looks for a byte.
+// Words of eight bytes, in which bytes are looked for all at once.
 const (
 	lowBits  = 0x0101010101010101
 	highBits = 0x8080808080808080
 )
 
-// index is [bytes.IndexByte] for values of a few bytes: it looks at eight at a
-// time before a call is worth it.
-func index(b []byte, c byte) int {
-	i := 0
-	for ; i < 32 && i+8 <= len(b); i += 8 {
-		x := binary.LittleEndian.Uint64(b[i:]) ^ lowBits*uint64(c)
-		if z := (x - lowBits) &^ x & highBits; z != 0 {
-			return i + bits.TrailingZeros64(z)>>3
-		}
-	}
-	if j := bytes.IndexByte(b[i:], c); j >= 0 {
-		return i + j
-	}
-	return -1
-}
-
 // listEnd is where a list of values of several tries ends: at a blank that
 // neither follows a comma nor stands beside a lone colon.
 func listEnd(b []byte) int {
 	for from := 0; ; {
-		i := index(b[from:], ' ')
+		i := source.IndexNear(b[from:], ' ')
 		if i < 0 {
 			return -1
 		}

@@ -110,13 +110,7 @@ var poolFile = source.Format{
 		return source.No
 	},
 	ReadDoc: func(env *source.Env, doc *source.Doc, out source.Sink) error {
-		r := &poolReader{}
-		n := 0
-		for line := range bytes.Lines(doc.Data) {
-			n++
-			r.Line(&source.Line{Text: bytes.TrimRight(line, "\r\n"), Path: doc.Path, N: n}, out)
-		}
-		r.Close(out)
+		source.ReadLines(&poolReader{}, doc, out)
 		return nil
 	},
 	Config: true,

@@ -130,17 +130,7 @@ func address(b []byte) bool {
 // gunicorn write among the tracebacks of their applications. Alone it could be
 // any server's.
 func (r *reader) common(b []byte, out source.Sink) bool {
-	client, rest := source.Field(b)
-	_, rest = source.Field(rest)
-	_, rest = source.Field(rest)
-	if len(rest) < 30 || rest[0] != '[' {
-		return false
-	}
-	t, rest, ok := source.CLFTime(rest[1:])
-	if !ok || !source.HasPrefix(rest, "] ") {
-		return false
-	}
-	line, rest, ok := source.Quoted(rest[2:])
+	client, t, line, rest, ok := source.CommonFront(b)
 	if !ok {
 		return false
 	}

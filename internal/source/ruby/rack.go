@@ -45,17 +45,7 @@ func readRack(b []byte, q *fact.Request) bool {
 	if len(b) < 50 || b[len(b)-1] > '9' || b[len(b)-5] != '.' {
 		return false
 	}
-	client, rest := source.Field(b)
-	_, rest = source.Field(rest)
-	_, rest = source.Field(rest)
-	if len(rest) < 30 || rest[0] != '[' {
-		return false
-	}
-	t, rest, ok := source.CLFTime(rest[1:])
-	if !ok || !source.HasPrefix(rest, "] ") {
-		return false
-	}
-	line, rest, ok := source.Quoted(rest[2:])
+	client, t, line, rest, ok := source.CommonFront(b)
 	if !ok {
 		return false
 	}

@@ -2,7 +2,6 @@ package traefik
 
 import (
 	"bytes"
-	"time"
 
 	"culprit/internal/fact"
 	"culprit/internal/source"
@@ -83,9 +82,8 @@ func sniffCommon(l *source.Line) source.Confidence {
 
 // commonReader reads the common format.
 type commonReader struct {
-	req fact.Request
-	day [26]byte
-	at  time.Time
+	req   fact.Request
+	clock source.CommonClock
 }
 
 // Line implements [source.LineReader].
@@ -94,19 +92,15 @@ func (r *commonReader) Line(l *source.Line, out source.Sink) source.Took {
 	if !e.cut(l.Text) {
 		return source.NotMine
 	}
-	if *(*[26]byte)(e.date) != r.day {
-		t, _, ok := source.CLFTime(e.date)
-		if !ok {
-			return source.NotMine
-		}
-		r.at = t
-		copy(r.day[:], e.date)
+	at, ok := r.clock.Time(e.date)
+	if !ok {
+		return source.NotMine
 	}
 	q := &r.req
 	q.Reset()
 	q.Party = gateway()
 	q.Duration = source.Millis(e.took[:len(e.took)-2])
-	q.Time, q.Res = r.at.Add(q.Duration.Or(0)), fact.Seconds(1)
+	q.Time, q.Res = at.Add(q.Duration.Or(0)), fact.Seconds(1)
 	if string(e.client) != "-" {
 		q.Client = source.View(e.client)
 	}

@@ -146,13 +146,7 @@ var file = source.Format{
 		return source.No
 	},
 	ReadDoc: func(_ *source.Env, doc *source.Doc, out source.Sink) error {
-		r := &optionReader{file: true, set: map[fact.Knob]bool{}}
-		n := 0
-		for line := range bytes.Lines(doc.Data) {
-			n++
-			r.Line(&source.Line{Text: bytes.TrimRight(line, "\r\n"), Path: doc.Path, N: n}, out)
-		}
-		r.Close(out)
+		source.ReadLines(&optionReader{file: true, set: map[fact.Knob]bool{}}, doc, out)
 		return nil
 	},
 	Config: true,

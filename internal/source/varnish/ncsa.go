@@ -89,8 +89,7 @@ func sniffAccess(l *source.Line) source.Confidence {
 type accessReader struct {
 	req   fact.Request
 	attrs map[string]string
-	day   [26]byte
-	at    time.Time
+	clock source.CommonClock
 }
 
 // Line implements [source.LineReader].
@@ -99,18 +98,14 @@ func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
 	if !e.cut(l.Text) || !absolute(e.request) && !e.handled() && l.Program != "varnishncsa" {
 		return source.NotMine
 	}
-	if *(*[26]byte)(e.date) != r.day {
-		t, _, ok := source.CLFTime(e.date)
-		if !ok {
-			return source.NotMine
-		}
-		r.at = t
-		copy(r.day[:], e.date)
+	at, ok := r.clock.Time(e.date)
+	if !ok {
+		return source.NotMine
 	}
 	q := &r.req
 	q.Reset()
 	q.Party = gateway()
-	q.Time, q.Res = r.at, fact.Seconds(1)
+	q.Time, q.Res = at, fact.Seconds(1)
 	if string(e.client) != "-" {
 		q.Client = source.View(e.client)
 	}
