@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"time"
+
+	"culprit/internal/fact"
 )
 
 // A CommonClock reads the stamps of one log in the common log format, each
@@ -75,3 +77,54 @@ func IndexNear(b []byte, c byte) int {
 	}
 	return -1
 }
+
+// Answered says of q, whose status its writer made, that it was its own doing.
+func Answered(q *fact.Request) {
+	q.Writer = fact.WriterSelf
+	if q.Status.N >= 500 {
+		q.Ended = fact.AppAnswered
+	}
+}
+
+// AppRequests completes f, an application's own request lines, of which each
+// stands alone: read fills a request from one and reports whether it is such a
+// line, which sniffing then grades as c. Where read leaves the time, the
+// wrapper's holds.
+func AppRequests(f Format, c Confidence, app fact.Party, read func(env *Env, b []byte, q *fact.Request) bool) Format {
+	f.Sniff = func(l *Line) Confidence {
+		var q fact.Request
+		if read(&Env{}, l.Text, &q) {
+			return c
+		}
+		return No
+	}
+	f.NewReader = func(env *Env) LineReader { return &appRequests{env: env, app: app, read: read} }
+	f.Independent = true
+	return f
+}
+
+type appRequests struct {
+	env  *Env
+	app  fact.Party
+	read func(env *Env, b []byte, q *fact.Request) bool
+	q    fact.Request
+}
+
+func (r *appRequests) Line(l *Line, out Sink) Took {
+	q := &r.q
+	*q = fact.Request{IDs: q.IDs[:0]}
+	if !r.read(r.env, l.Text, q) {
+		return NotMine
+	}
+	if q.Time.IsZero() {
+		q.Time, q.Res = l.Time, l.Res
+	}
+	q.Party = r.app
+	if q.Status.Known {
+		Answered(q)
+	}
+	out.State(q)
+	return Mine
+}
+
+func (*appRequests) Close(Sink) {}

@@ -41,10 +41,7 @@ func backend() fact.Party { return fact.Party{Role: fact.RoleBackend, Tech: tech
 // answered says who made the status: this is the log of the one who did.
 func answered(q *fact.Request) {
 	if q.Status.Known {
-		q.Writer = fact.WriterSelf
-		if q.Status.N >= 500 {
-			q.Ended = fact.AppAnswered
-		}
+		source.Answered(q)
 	}
 }
 

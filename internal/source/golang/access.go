@@ -9,42 +9,7 @@ import (
 )
 
 // accessLog reads the request lines of gin and of chi's middleware.Logger.
-var accessLog = source.Format{
-	ID: "go-access", Tech: tech, Title: "request lines of gin and chi",
-	Sniff: func(l *source.Line) source.Confidence {
-		var q fact.Request
-		if readAccess(&source.Env{}, l.Text, &q) {
-			return source.Sure
-		}
-		return source.No
-	},
-	NewReader:   func(env *source.Env) source.LineReader { return &accessReader{env: env} },
-	Independent: true,
-}
-
-type accessReader struct {
-	env *source.Env
-	q   fact.Request
-}
-
-func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
-	q := &r.q
-	*q = fact.Request{IDs: q.IDs[:0]}
-	if !readAccess(r.env, l.Text, q) {
-		return source.NotMine
-	}
-	if q.Time.IsZero() {
-		q.Time, q.Res = l.Time, l.Res
-	}
-	q.Party, q.Writer = backend(), fact.WriterSelf
-	if q.Status.N >= 500 {
-		q.Ended = fact.AppAnswered
-	}
-	out.State(q)
-	return source.Mine
-}
-
-func (*accessReader) Close(source.Sink) {}
+var accessLog = source.AppRequests(source.Format{ID: "go-access", Tech: tech, Title: "request lines of gin and chi"}, source.Sure, backend(), readAccess)
 
 func readAccess(env *source.Env, b []byte, q *fact.Request) bool {
 	b = bytes.TrimSpace(b)

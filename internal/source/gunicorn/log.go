@@ -206,10 +206,7 @@ func (r *reader) access(s *said) bool {
 		q.UserAgent = source.View(agent)
 	}
 	q.Duration = took(bytes.Trim(rest, ` "`))
-	q.Writer = fact.WriterSelf
-	if q.Status.N >= 500 {
-		q.Ended = fact.AppAnswered
-	}
+	source.Answered(q)
 	s.out.State(q)
 	return true
 }

@@ -9,46 +9,16 @@ import (
 
 // accessLog reads morgan's formats dev, tiny and short, and the request lines
 // of Next. morgan's common and combined are any server's: those of Apache.
-var accessLog = source.Format{
-	ID: "node-access", Tech: tech, Title: "request lines of morgan and Next",
-	Sniff: func(l *source.Line) source.Confidence {
-		var q fact.Request
-		if readAccess(l.Text, &q) {
-			return source.Likely
-		}
-		return source.No
-	},
-	NewReader:   func(*source.Env) source.LineReader { return &accessReader{} },
-	Independent: true,
-}
-
-type accessReader struct{ q fact.Request }
-
-func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
-	q := &r.q
-	*q = fact.Request{}
-	if !readAccess(l.Text, q) {
-		return source.NotMine
-	}
-	q.Time, q.Res, q.Party = l.Time, l.Res, backend()
-	answered(q)
-	out.State(q)
-	return source.Mine
-}
-
-func (*accessReader) Close(source.Sink) {}
+var accessLog = source.AppRequests(source.Format{ID: "node-access", Tech: tech, Title: "request lines of morgan and Next"}, source.Likely, backend(), readAccess)
 
 // answered says who made the status: this is the log of the one who did.
 func answered(q *fact.Request) {
 	if q.Status.Known {
-		q.Writer = fact.WriterSelf
-		if q.Status.N >= 500 {
-			q.Ended = fact.AppAnswered
-		}
+		source.Answered(q)
 	}
 }
 
-func readAccess(b []byte, q *fact.Request) bool {
+func readAccess(_ *source.Env, b []byte, q *fact.Request) bool {
 	b = bytes.TrimSpace(b)
 	if len(b) < 12 {
 		return false

@@ -189,40 +189,11 @@ func (r *slowReader) Close(out source.Sink) {
 
 // accessLog reads the default format, `%R - %u %t "%m %r" %s`. FPM's own lines
 // tell that a request reached PHP.
-var accessLog = source.Format{
-	ID: "php-fpm-access", Tech: tech, Title: "PHP-FPM access log",
-	Sniff: func(l *source.Line) source.Confidence {
-		var q fact.Request
-		if readAccess(l.Text, &q) {
-			return source.Sure
-		}
-		return source.No
-	},
-	NewReader:   func(*source.Env) source.LineReader { return &accessReader{} },
-	Independent: true,
-}
-
-type accessReader struct{ q fact.Request }
-
-func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
-	q := &r.q
-	*q = fact.Request{}
-	if !readAccess(l.Text, q) {
-		return source.NotMine
-	}
-	q.Party, q.Writer = pool(""), fact.WriterSelf
-	if q.Status.N >= 500 {
-		q.Ended = fact.AppAnswered
-	}
-	out.State(q)
-	return source.Mine
-}
-
-func (*accessReader) Close(source.Sink) {}
+var accessLog = source.AppRequests(source.Format{ID: "php-fpm-access", Tech: tech, Title: "PHP-FPM access log"}, source.Sure, pool(""), readAccess)
 
 // readAccess: `10.0.0.1 -  09/Mar/2026:14:00:00 +0000 "GET /index.php" 200`. A
 // stamp without brackets and a request without a version are FPM's alone.
-func readAccess(b []byte, q *fact.Request) bool {
+func readAccess(_ *source.Env, b []byte, q *fact.Request) bool {
 	client, rest := source.Field(b)
 	dash, rest := source.Field(rest)
 	if string(dash) != "-" {

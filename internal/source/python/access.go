@@ -11,42 +11,7 @@ import (
 // accessLog reads the request lines of Werkzeug and Django's runserver, whose
 // stamp has no zone, and of aiohttp, which leaves out two of the common
 // format's fields.
-var accessLog = source.Format{
-	ID: "python-access", Tech: tech, Title: "request lines of Werkzeug, Django and aiohttp",
-	Sniff: func(l *source.Line) source.Confidence {
-		var q fact.Request
-		if readAccess(&source.Env{}, l.Text, &q) {
-			return source.Sure
-		}
-		return source.No
-	},
-	NewReader:   func(env *source.Env) source.LineReader { return &accessReader{env: env} },
-	Independent: true,
-}
-
-type accessReader struct {
-	env *source.Env
-	q   fact.Request
-}
-
-func (r *accessReader) Line(l *source.Line, out source.Sink) source.Took {
-	q := &r.q
-	*q = fact.Request{}
-	if !readAccess(r.env, l.Text, q) {
-		return source.NotMine
-	}
-	if q.Time.IsZero() {
-		q.Time, q.Res = l.Time, l.Res
-	}
-	q.Party, q.Writer = backend(), fact.WriterSelf
-	if q.Status.N >= 500 {
-		q.Ended = fact.AppAnswered
-	}
-	out.State(q)
-	return source.Mine
-}
-
-func (*accessReader) Close(source.Sink) {}
+var accessLog = source.AppRequests(source.Format{ID: "python-access", Tech: tech, Title: "request lines of Werkzeug, Django and aiohttp"}, source.Sure, backend(), readAccess)
 
 // readAccess: `10.0.0.4 - - [09/Mar/2026 14:00:00] "GET / HTTP/1.1" 200 -`,
 // `[09/Mar/2026 14:00:00] "GET / HTTP/1.1" 200 512` and `10.0.0.4
@@ -154,10 +119,8 @@ func (r *reader) common(b []byte, out source.Sink) bool {
 	if address(client) {
 		q.Client = source.View(client)
 	}
-	q.Method, q.Path, q.Proto, q.Writer = source.View(method), source.View(path), source.View(proto), fact.WriterSelf
-	if q.Status.N >= 500 {
-		q.Ended = fact.AppAnswered
-	}
+	q.Method, q.Path, q.Proto = source.View(method), source.View(path), source.View(proto)
+	source.Answered(q)
 	out.State(q)
 	return true
 }

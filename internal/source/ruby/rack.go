@@ -12,36 +12,9 @@ import (
 // they log requests: the common format with seconds of four digits at the end,
 // `10.0.0.4 - - [09/Mar/2026:14:00:00 +0000] "GET /cart HTTP/1.1" 200 512
 // 0.0123`.
-var rackAccess = source.Format{
-	ID: "rack-access", Tech: tech, Title: "request lines of Rack::CommonLogger",
-	Sniff: func(l *source.Line) source.Confidence {
-		var q fact.Request
-		if readRack(l.Text, &q) {
-			return source.Likely
-		}
-		return source.No
-	},
-	NewReader:   func(*source.Env) source.LineReader { return &rackReader{} },
-	Independent: true,
-}
+var rackAccess = source.AppRequests(source.Format{ID: "rack-access", Tech: tech, Title: "request lines of Rack::CommonLogger"}, source.Likely, backend(), readRack)
 
-type rackReader struct{ q fact.Request }
-
-func (r *rackReader) Line(l *source.Line, out source.Sink) source.Took {
-	q := &r.q
-	*q = fact.Request{}
-	if !readRack(l.Text, q) {
-		return source.NotMine
-	}
-	q.Party = backend()
-	answered(q)
-	out.State(q)
-	return source.Mine
-}
-
-func (*rackReader) Close(source.Sink) {}
-
-func readRack(b []byte, q *fact.Request) bool {
+func readRack(_ *source.Env, b []byte, q *fact.Request) bool {
 	if len(b) < 50 || b[len(b)-1] > '9' || b[len(b)-5] != '.' {
 		return false
 	}

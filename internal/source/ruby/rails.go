@@ -147,7 +147,7 @@ func (r *railsReader) complete(q *fact.Request, key string, msg []byte) {
 	if took, ok := source.Between(rest, "in ", "ms"); ok {
 		q.Duration = millis(took)
 	}
-	answered(q)
+	source.Answered(q)
 }
 
 // line reads lograge's: durations are milliseconds.
@@ -176,14 +176,7 @@ func (r *railsReader) line(q *fact.Request, msg []byte) {
 			q.IDs = append(q.IDs, source.View(value))
 		}
 	}
-	answered(q)
-}
-
-func answered(q *fact.Request) {
-	q.Writer = fact.WriterSelf
-	if q.Status.N >= 500 {
-		q.Ended = fact.AppAnswered
-	}
+	source.Answered(q)
 }
 
 func millis(b []byte) fact.Dur {

@@ -203,10 +203,7 @@ func readAccess(b []byte, q *fact.Request) bool {
 		return false
 	}
 	q.Client, q.Method, q.Path, q.Proto = source.View(client), source.View(method), source.View(path), source.View(proto)
-	q.Writer = fact.WriterSelf
-	if q.Status.N >= 500 {
-		q.Ended = fact.AppAnswered
-	}
+	source.Answered(q)
 	return true
 }
 

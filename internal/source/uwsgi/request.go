@@ -60,10 +60,7 @@ func (r *reader) request(l *source.Line, b []byte, out source.Sink) source.Took 
 		v, status := source.Field(proto)
 		q.Proto, q.Status = source.View(v), source.Int(status)
 	}
-	q.Writer = fact.WriterSelf
-	if q.Status.N >= 500 {
-		q.Ended = fact.AppAnswered
-	}
+	source.Answered(q)
 	if headers, ok := source.Between(answer, " headers in ", " bytes"); ok && string(headers) == "0" && q.Bytes.Is(0) {
 		// Nothing was written at all: the connection had gone.
 		q.Ended, q.Writer = fact.ClientGone, fact.WriterUnknown
