@@ -171,3 +171,19 @@ func NetError(text []byte) (m fact.Mechanism, p fact.Phase, errno int, ok bool) 
 	}
 	return "", "", 0, false
 }
+
+// WhyDown names the network error that failed a health check, in the words of
+// [fact.AttrWhy]; it is empty for what is none.
+func WhyDown(m fact.Mechanism) string {
+	switch m {
+	case fact.Refused:
+		return "refused"
+	case fact.ConnectTimedOut, fact.ReplyTimedOut:
+		return "timeout"
+	case fact.ResetBeforeReply, fact.ClosedBeforeReply:
+		return "reset"
+	case fact.NameNotResolved:
+		return "dns"
+	}
+	return ""
+}

@@ -57,21 +57,8 @@ func probeWhy(c *record) string {
 	if source.Has(c.msg, "status code") {
 		return "status"
 	}
-	m, _, _, ok := netError(c.errText)
-	if !ok {
-		return ""
-	}
-	switch m {
-	case fact.Refused:
-		return "refused"
-	case fact.ConnectTimedOut, fact.ReplyTimedOut:
-		return "timeout"
-	case fact.ResetBeforeReply, fact.ClosedBeforeReply:
-		return "reset"
-	case fact.NameNotResolved:
-		return "dns"
-	}
-	return ""
+	m, _, _, _ := netError(c.errText)
+	return source.WhyDown(m)
 }
 
 // process reads the records of the process itself.

@@ -354,17 +354,7 @@ func probeWhy(low, cause []byte) string {
 		}
 		m, _, _, _ = source.NetError(reason)
 	}
-	switch m {
-	case fact.Refused:
-		return "refused"
-	case fact.ConnectTimedOut, fact.ReplyTimedOut:
-		return "timeout"
-	case fact.ResetBeforeReply, fact.ClosedBeforeReply:
-		return "reset"
-	case fact.NameNotResolved:
-		return "dns"
-	}
-	return ""
+	return source.WhyDown(m)
 }
 
 // backend is the server that a health check's line names, in a field or in
