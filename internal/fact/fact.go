@@ -104,11 +104,14 @@ type Request struct {
 	// Control: an ordinary request, stated as one of a random sample to
 	// compare failures with.
 	Control bool `json:"control,omitempty"`
+	// Wire: a capture saw it pass; no party wrote it down. Party is then who
+	// asked, as far as packets tell, and Origin.Line a packet's number.
+	Wire bool `json:"wire,omitempty"`
 	// Count is how many like requests this one stands for; 0 means one.
 	Count int `json:"count,omitempty"`
 
 	IDs       []string `json:"ids,omitempty"`     // X-Request-Id, traceparent, ...: values only
-	ConnID    string   `json:"conn_id,omitempty"` // the party's own number of the client connection, unique with its pid
+	ConnID    string   `json:"conn_id,omitempty"` // the party's own number of the client connection, unique with its pid; on the wire [Conn].ID
 	Client    string   `json:"client.address,omitempty"`
 	Method    string   `json:"http.request.method,omitempty"`
 	Path      string   `json:"url.path,omitempty"` // with query
@@ -158,7 +161,7 @@ func (r *Request) Clone() Fact {
 	if len(r.Attempts) > 0 {
 		c.Attempts = make([]Attempt, len(r.Attempts))
 		for i, a := range r.Attempts {
-			a.Address = strings.Clone(a.Address)
+			a.Address, a.ConnID = strings.Clone(a.Address), strings.Clone(a.ConnID)
 			c.Attempts[i] = a
 		}
 	}
@@ -188,10 +191,15 @@ type Attempt struct {
 	Reused Int `json:"reused,omitzero"`
 	// Idle is how long that connection, or, as a lower bound, anything
 	// towards that member, had been silent before.
-	Idle  Dur       `json:"idle_s,omitzero"`
-	Index Int       `json:"index,omitzero"` // the request's place on that connection, from 1
-	Ended Mechanism `json:"ended,omitempty"`
-	Errno int       `json:"errno,omitempty"`
+	Idle  Dur `json:"idle_s,omitzero"`
+	Index Int `json:"index,omitzero"` // the request's place on that connection, from 1
+	// ConnID names the connection as [Conn].ID does, where a capture saw it.
+	ConnID string `json:"conn_id,omitempty"`
+	// ClosedAgo is how long before this try was sent the member had closed the
+	// connection, where a capture shows it: negative if it closed after.
+	ClosedAgo Dur       `json:"closed_ago_s,omitzero"`
+	Ended     Mechanism `json:"ended,omitempty"`
+	Errno     int       `json:"errno,omitempty"`
 }
 
 // Writer is who made the status line that the client got.
@@ -204,24 +212,77 @@ const (
 	WriterBackend Writer = "backend" // relayed from the member
 )
 
-// Conn is one TCP connection as seen on the wire or by a client.
+// Conn is one TCP connection as a capture saw it, or a client that opened it.
+// Header.Time is its last packet.
 type Conn struct {
 	Header
-	Client   string    `json:"client.address,omitempty"`
-	Server   string    `json:"server.address,omitempty"`
-	Opened   time.Time `json:"opened,omitzero"`
-	Requests Int       `json:"requests,omitzero"`
-	Idle     Dur       `json:"idle_s,omitzero"`      // silence before the close
-	ClosedBy Role      `json:"closed_by,omitempty"`  // who closed first
-	How      string    `json:"closed_how,omitempty"` // "fin", "rst", "timeout"
+	// ID is the connection's number within Origin.Path, as Wireshark counts
+	// them (tcp.stream); it is the ConnID of the requests and attempts on it.
+	ID     string `json:"conn_id,omitempty"`
+	Client string `json:"client.address,omitempty"` // who opened it
+	Server string `json:"server.address,omitempty"`
+	// Opened is its SYN; zero if it began before the capture.
+	Opened time.Time `json:"opened,omitzero"`
+	// Connect is from the (last) SYN to the answer: the round-trip time from
+	// where the capture was taken, and the listen queue's.
+	Connect Dur `json:"connect_s,omitzero"`
+	// SYNs is how often the connection was asked for.
+	SYNs     Int `json:"syns,omitzero"`
+	Requests Int `json:"requests,omitzero"`
+	// Idle is the silence before the close, or before the last request where
+	// that met the close.
+	Idle     Dur       `json:"idle_s,omitzero"`
+	Closed   time.Time `json:"closed,omitzero"`      // the first FIN or RST
+	ClosedBy Role      `json:"closed_by,omitempty"`  // who sent it: client or backend
+	How      string    `json:"closed_how,omitempty"` // "fin", "rst", "timeout", "icmp"
 	Ended    Mechanism `json:"ended,omitempty"`
+	// BytesIn and BytesOut are the payload from the server and to it.
+	BytesIn     Int `json:"bytes_in,omitzero"`
+	BytesOut    Int `json:"bytes_out,omitzero"`
+	Retransmits Int `json:"retransmits,omitzero"`
+	ZeroWindows Int `json:"zero_windows,omitzero"` // times a receiver said it had no room
+	// Foreign: the reset came with a time to live or an IP id unlike those of
+	// the party in whose name it was sent: a middlebox sent it.
+	Foreign string `json:"foreign_reset,omitempty"` // "ttl 57, its other packets have 64"
+	// Protocol is what was spoken: "http", "h2c", "tls", "" if neither.
+	Protocol string `json:"protocol,omitempty"`
+	// ServerName is what the TLS client asked for.
+	ServerName string `json:"tls.server_name,omitempty"`
+	// Packets are those that mattered, in their order.
+	Packets []Packet `json:"packets,omitempty"`
+}
+
+// Packet is a packet of a connection, or several in a row of one direction that
+// are told as one.
+type Packet struct {
+	N    int       `json:"n"` // as Wireshark counts (frame.number), from 1
+	Time time.Time `json:"time"`
+	// FromServer: sent by the server's side.
+	FromServer bool `json:"from_server,omitempty"`
+	// Flags are the TCP flags that matter: "SYN", "SYN ACK", "FIN", "RST",
+	// "ACK"; empty for data.
+	Flags string `json:"flags,omitempty"`
+	Bytes int    `json:"bytes,omitempty"` // payload
+	More  int    `json:"more,omitempty"`  // how many packets after N it stands for too
+	// Says is what it carried: "POST /orders", "200 OK", "TLS alert: handshake
+	// failure", "SYN again", "no room (window 0)", "ICMP port unreachable".
+	Says string `json:"says,omitempty"`
 }
 
 // Clone implements [Fact].
 func (c *Conn) Clone() Fact {
 	d := *c
 	d.own()
-	d.Client, d.Server, d.How = strings.Clone(c.Client), strings.Clone(c.Server), strings.Clone(c.How)
+	d.ID, d.Client, d.Server, d.How = strings.Clone(c.ID), strings.Clone(c.Client), strings.Clone(c.Server), strings.Clone(c.How)
+	d.Foreign, d.Protocol, d.ServerName = strings.Clone(c.Foreign), strings.Clone(c.Protocol), strings.Clone(c.ServerName)
+	d.Packets = nil
+	if len(c.Packets) > 0 {
+		d.Packets = make([]Packet, len(c.Packets))
+		for i, p := range c.Packets {
+			p.Flags, p.Says = strings.Clone(p.Flags), strings.Clone(p.Says)
+			d.Packets[i] = p
+		}
+	}
 	return &d
 }
 

@@ -151,6 +151,7 @@ type Knob string
 const (
 	KeepAliveIdle     Knob = "keepalive-idle"      // server: closes an idle connection after [Dur]; Dur unknown and Text "none" = never
 	MaxConnRequests   Knob = "max-conn-requests"   // server: closes a connection after [Num] requests
+	AcceptDelay       Knob = "accept-delay"        // server: a connection that is asked for is there after [Dur]
 	PoolIdle          Knob = "pool-idle"           // gateway: drops an idle connection to a member after [Dur]; Text "none" = never, "off" = does not reuse
 	PoolSize          Knob = "pool-size"           // gateway: idle connections kept [Num]
 	UpstreamReply     Knob = "upstream-reply"      // gateway: waits [Dur] for an answer

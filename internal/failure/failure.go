@@ -48,6 +48,9 @@ type Failure struct {
 	N int
 	// Seen is what each party said of it, the outermost first. At least one.
 	Seen []*fact.Request
+	// Conns are the connections it went over, where a capture shows them: the
+	// client's first, then those of each try.
+	Conns []*fact.Conn
 	// BackendSaw tells whether the backend's own log has the request.
 	BackendSaw Tri
 	// BackendRequest is the backend's own record, if BackendSaw is Yes.

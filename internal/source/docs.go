@@ -69,6 +69,29 @@ func (f *feeder) readDoc(o *opened, out *sink) {
 	}
 }
 
+// readStream reads one binary input.
+func (f *feeder) readStream(o *opened, out *sink) {
+	rep := out.rep
+	out.format, out.line = o.stream, &Line{Path: o.in.Path}
+	var r io.Reader = o.r
+	if !o.raw {
+		ahead := readAhead(o.r)
+		defer ahead.Close()
+		r = ahead
+	}
+	in := &Stream{Path: o.in.Path, R: r, At: func(n int) {
+		rep.Lines = max(rep.Lines, n)
+		out.line.N, out.offset = n, int64(n)
+	}, Skip: func(n int, why string) { out.skip(n, why) }}
+	err := o.stream.ReadStream(f.env, in, out)
+	if err != nil {
+		rep.Err = fmt.Errorf("read to its end: %w", err)
+	}
+	if rep.Lines > 0 || err == nil {
+		out.tally[o.stream] += max(rep.Lines, 1)
+	}
+}
+
 // load gets a document's data and makes out ready to take its facts. It
 // returns nil where the data cannot be had. end is to be called with the
 // error of the reader.

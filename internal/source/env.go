@@ -16,6 +16,8 @@ type Env struct {
 	Reference time.Time
 	// IDHeaders are further headers that identify requests, lower case.
 	IDHeaders []string
+	// Banners tell technologies by the answers they give.
+	Banners []Banner
 
 	zoneless atomic.Bool
 	mu       sync.Mutex

@@ -173,15 +173,16 @@ func (f *feeder) format(id string) *Format {
 
 // opened is an input whose front was looked at.
 type opened struct {
-	in   Input
-	file io.Closer
-	r    *bufio.Reader
-	head []byte
-	doc  *Format // it is a document of this format
-	pin  *Format // nearly all of its first lines are of this format
-	wrap []int   // the wrappers around those lines, by their numbers
-	raw  bool    // not packed
-	err  error
+	in     Input
+	file   io.Closer
+	r      *bufio.Reader
+	head   []byte
+	doc    *Format // it is a document of this format
+	stream *Format // it is a binary input of this format
+	pin    *Format // nearly all of its first lines are of this format
+	wrap   []int   // the wrappers around those lines, by their numbers
+	raw    bool    // not packed
+	err    error
 }
 
 func (o *opened) config() bool { return o.doc != nil && o.doc.Config }
@@ -225,6 +226,12 @@ func (f *feeder) open(in Input) *opened {
 			o.err = err
 		}
 		return o
+	}
+	for i := range f.formats {
+		if x := &f.formats[i]; x.SniffBytes != nil && x.SniffBytes(o.head) {
+			o.stream = x
+			return o
+		}
 	}
 	if isBinary(o.head) {
 		o.err = ErrBinary
@@ -358,6 +365,8 @@ func (f *feeder) read(o *opened, out *sink) {
 		rep.Err = o.err
 	case o.doc != nil:
 		f.readDoc(o, out)
+	case o.stream != nil:
+		f.readStream(o, out)
 	default:
 		f.readLines(o, out)
 	}

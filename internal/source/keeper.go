@@ -44,6 +44,7 @@ func (k *keeper) request(r *fact.Request) *fact.Request {
 		c.Attempts = append(make([]fact.Attempt, 0, len(r.Attempts)), r.Attempts...)
 		for i := range c.Attempts {
 			k.keep(&c.Attempts[i].Address)
+			k.keep(&c.Attempts[i].ConnID)
 		}
 	}
 	if c.Attrs = nil; len(r.Attrs) > 0 {

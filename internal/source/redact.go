@@ -203,6 +203,9 @@ func redactFact(f fact.Fact) {
 		redactMap(f.Attrs)
 	case *fact.Conn:
 		redactAddress(&f.Client, &f.Server)
+		for i := range f.Packets {
+			redactAll(&f.Packets[i].Says)
+		}
 	case *fact.Event:
 		redactAll(&f.Path, &f.Detail, &f.Reason)
 		redactAddress(&f.Client)

@@ -73,6 +73,11 @@ func (s *sink) State(x fact.Fact) {
 	fo.add(r, s.offset, s.ownRequest)
 }
 
+// Keen implements [Keen].
+func (s *sink) Keen(r *fact.Request) bool {
+	return s.f.opt.Follow != nil && s.f.opt.Follow(r, nil)
+}
+
 // foldOf finds the fold of the format that states r, and makes it of r, its
 // first request.
 func (s *sink) foldOf(r *fact.Request) *fold {

@@ -15,6 +15,7 @@
 package source
 
 import (
+	"io"
 	"time"
 
 	"culprit/internal/fact"
@@ -64,6 +65,12 @@ type Format struct {
 	// ReadDoc reads a whole document. An error means that nothing could be
 	// read; a part that is wrong is reported with doc.Skip.
 	ReadDoc func(env *Env, doc *Doc, out Sink) error
+	// SniffBytes, instead of Sniff, says whether an input that begins with head
+	// (at most [HeadSize] bytes) is of this format, which is binary.
+	SniffBytes func(head []byte) bool
+	// ReadStream reads such an input from its front to its end. An error means
+	// that it broke off; what was stated before stands.
+	ReadStream func(env *Env, in *Stream, out Sink) error
 	// Config: read before all logs, because it may tell how to read them
 	// (see [Env.Hint]).
 	Config bool
@@ -144,6 +151,25 @@ type Wrapper struct {
 	// off, given what is then left; and that from the same front it always
 	// reads the same. Lines of one second are then not unwrapped one by one.
 	Front func(rest []byte) bool
+}
+
+// Stream is a binary input that is read from front to end.
+type Stream struct {
+	Path string
+	R    io.Reader // unpacked
+	// At says which record is read now, from 1: facts that are stated next
+	// have it for a line, where they name none.
+	At func(record int)
+	// Skip counts a record that could not be read.
+	Skip func(record int, why string)
+}
+
+// Keen is a [Sink] that follows some requests, even ordinary ones. The core's
+// own is one.
+type Keen interface {
+	// Keen reports whether r is one, so that what belongs to it is worth
+	// telling. It does not keep r.
+	Keen(r *fact.Request) bool
 }
 
 // Doc is an input that is read as a whole.

@@ -66,8 +66,16 @@ func records(t *testing.T, formats []source.Format) {
 		if f.Title == "" || f.Tech == "" {
 			t.Errorf("%s: Title and Tech must be set", f.ID)
 		}
-		if (f.Sniff == nil) != (f.NewReader == nil) || (f.SniffDoc == nil) != (f.ReadDoc == nil) || (f.Sniff == nil) == (f.SniffDoc == nil) {
-			t.Errorf("%s: want either Sniff and NewReader or SniffDoc and ReadDoc", f.ID)
+		ways := 0
+		for _, way := range [][2]bool{{f.Sniff != nil, f.NewReader != nil}, {f.SniffDoc != nil, f.ReadDoc != nil}, {f.SniffBytes != nil, f.ReadStream != nil}} {
+			if way[0] != way[1] {
+				ways = 2
+			} else if way[0] {
+				ways++
+			}
+		}
+		if ways != 1 {
+			t.Errorf("%s: want Sniff and NewReader, or SniffDoc and ReadDoc, or SniffBytes and ReadStream", f.ID)
 		}
 		if f.ReadDocs != nil && (f.ReadDoc == nil || !f.Config) {
 			t.Errorf("%s: ReadDocs is beside ReadDoc, in a Config format", f.ID)
