@@ -205,11 +205,12 @@ func (m *markdown) inputs() {
 
 // wires draws one example of a finding, and prints how to see all packets.
 func (m *markdown) wires(f *finding) {
-	if len(f.Wires) == 0 && len(f.Filters) == 0 {
+	list := m.d.examples(f)
+	if len(list) == 0 && len(f.Filters) == 0 {
 		return
 	}
 	m.para("### On the wire")
-	for _, w := range f.Wires[:min(len(f.Wires), 1)] {
+	for _, w := range list[:min(len(list), 1)] {
 		m.wire(w)
 	}
 	for _, x := range f.Filters {

@@ -63,10 +63,11 @@ func (c *chapter) wires() []*wire {
 // went over it; claimed are those that have one.
 func wiresOfStory(facts []fact.Fact) (drawn map[fact.Fact]*wire, claimed map[*fact.Conn]bool) {
 	drawn, claimed = map[fact.Fact]*wire{}, map[*fact.Conn]bool{}
-	type key struct{ path, id string }
+	type key struct{ path, id string } // of a capture, or of a server
 	conns := map[key]*fact.Conn{}
 	for _, f := range facts {
 		if c, ok := f.(*fact.Conn); ok && c.ID != "" {
+			conns[key{c.Server, c.ID}] = c
 			conns[key{c.Origin.Path, c.ID}] = c
 		}
 	}
@@ -78,14 +79,18 @@ func wiresOfStory(facts []fact.Fact) (drawn map[fact.Fact]*wire, claimed map[*fa
 				continue
 			}
 			p := passage{seen: []*fact.Request{r}, gateway: r.Party, ended: r.Ended, asks: r.Method + " " + r.Path}
-			mine := func(id string) {
-				if c := conns[key{r.Origin.Path, id}]; c != nil && !claimed[c] && !slices.Contains(p.conns, c) {
+			mine := func(path, id string) {
+				if c := conns[key{path, id}]; c != nil && !claimed[c] && !slices.Contains(p.conns, c) {
 					p.conns = append(p.conns, c)
 				}
 			}
-			mine(r.ConnID)
+			mine(r.Origin.Path, r.ConnID)
 			for _, a := range r.Attempts {
-				mine(a.ConnID)
+				if a.Address != "" && conns[key{a.Address, a.ConnID}] != nil {
+					mine(a.Address, a.ConnID)
+				} else {
+					mine(r.Origin.Path, a.ConnID)
+				}
 				p.try, p.ended = a, cmp.Or(a.Ended, p.ended)
 			}
 			if len(p.conns) < legs {

@@ -97,22 +97,31 @@ const tellingRows = 12
 // legs finds the client's connection and that of the try that failed, each nil
 // if no packet of it is known.
 func (p *passage) legs() (front, back *fact.Conn) {
-	var named bool
-	for _, a := range p.tries() {
-		named = named || a.ConnID != ""
-	}
-	for i, c := range p.conns {
-		if c == nil || len(c.Packets) == 0 {
-			continue
+	var live []*fact.Conn
+	for _, c := range p.conns {
+		if c != nil && len(c.Packets) > 0 {
+			live = append(live, c)
 		}
-		switch {
-		case p.isTry(c), !named && (i > 0 || !p.twoLegs()) && p.gateway.Role == fact.RoleGateway:
-			if back == nil || back.ID != p.try.ConnID {
+	}
+	n := len(live)
+	named := slices.ContainsFunc(p.tries(), func(a fact.Attempt) bool { return a.ConnID != "" })
+	switch {
+	case n == 0:
+	case named:
+		for _, c := range live {
+			switch {
+			case !p.isTry(c):
+				front = cmp.Or(front, c)
+			case back == nil || back.ID != p.try.ConnID:
 				back = c
 			}
-		case front == nil:
-			front = c
 		}
+	case n > 1 && twoLegs(live[0], live[n-1]):
+		front, back = live[0], live[n-1]
+	case p.gateway.Role == fact.RoleGateway:
+		back = live[n-1]
+	default:
+		front = live[0]
 	}
 	return front, back
 }
@@ -133,13 +142,9 @@ func (p *passage) isTry(c *fact.Conn) bool {
 	})
 }
 
-// twoLegs reports, where no try names its connection, whether the first is the
-// client's: of two tries both come from the gateway.
-func (p *passage) twoLegs() bool {
-	if len(p.conns) < 2 || p.conns[0] == nil || p.conns[1] == nil {
-		return false
-	}
-	a, b := p.conns[0], p.conns[1]
+// twoLegs reports, where no try names its connection, whether the first is a
+// client's and the other its gateway's: two tries come from one host.
+func twoLegs(a, b *fact.Conn) bool {
 	from, to := hostOf(a.Client), hostOf(b.Client)
 	return a.Server != b.Server && (from != to || net.ParseIP(from).IsLoopback())
 }
@@ -211,7 +216,7 @@ func (p *passage) notes(w *wire) []string {
 	var out []string
 	for _, l := range w.Legs {
 		if l.conn.Foreign != "" {
-			out = append(out, clean("the reset was not sent by the one in whose name it came: "+l.conn.Foreign))
+			out = append(out, clean("the reset is not the peer's own, something between sent it: "+l.conn.Foreign))
 		}
 	}
 	var others []string
@@ -263,6 +268,17 @@ func wires(v *cause.Verdict) []*wire {
 		}
 	}
 	return out
+}
+
+// examples are those of a finding that the story has not told.
+func (d *digest) examples(f *finding) []*wire {
+	told := map[*fact.Conn]bool{}
+	for i := range d.Story {
+		for _, w := range d.Story[i].wires() {
+			told[w.last()] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(f.Wires), func(w *wire) bool { return told[w.last()] })
 }
 
 // maxLooked bounds the failures among which examples are looked for: the

@@ -141,6 +141,9 @@ func (p *passage) race(w *wire, a fact.Attempt, far string) string {
 		says += fmt.Sprintf("; %s closed it %s later", far, exactly(-a.ClosedAgo.D))
 	}
 	if k, z := w.killer(), w.start(); k != nil && z != nil && k.is("RST") && k.FromServer && k.N > z.N {
+		if w.last().Foreign != "" {
+			return says + ", and a reset came back"
+		}
 		says += " and answered with a reset"
 	}
 	return says
@@ -149,6 +152,10 @@ func (p *passage) race(w *wire, a fact.Attempt, far string) string {
 // other says the ends that are no race.
 func (p *passage) other(w *wire, lead, near, far string) string {
 	c, k, z := w.last(), w.killer(), w.start()
+	verb := "closed"
+	if k != nil && k.is("RST") {
+		verb = "reset"
+	}
 	after := func(s *step) string {
 		if s == nil || z == nil || s.At.IsZero() || z.At.IsZero() || s.At.Before(z.At) {
 			return ""
@@ -158,7 +165,7 @@ func (p *passage) other(w *wire, lead, near, far string) string {
 	switch p.ended {
 	case fact.Refused:
 		if k != nil && k.is("RST") {
-			return fmt.Sprintf("%s asked for a connection and a reset came back%s: nobody listens there", near, after(k))
+			return fmt.Sprintf("%s asked for a connection and a reset came back%s", near, after(k))
 		}
 	case fact.ConnectTimedOut:
 		if n := c.SYNs.Or(0); n > 1 && len(c.Packets) > 0 {
@@ -169,16 +176,20 @@ func (p *passage) other(w *wire, lead, near, far string) string {
 			return fmt.Sprintf("%s asked %d times for a connection and got no answer", near, n)
 		}
 	case fact.ResetBeforeReply, fact.ClosedBeforeReply:
-		verb := "closed"
-		if k != nil && k.is("RST") {
-			verb = "reset"
-		}
 		if k != nil && z != nil && k.FromServer && z.data() && k.N > z.N {
 			return fmt.Sprintf("%s; %s %s the connection%s without an answer", lead, far, verb, after(k))
 		}
 	case fact.CutMidReply:
 		if k != nil && c.BytesIn.Known && k.FromServer {
-			return fmt.Sprintf("%s; the answer broke off after %s: %s closed the connection", lead, plural(int(c.BytesIn.N), "byte", "bytes"), far)
+			return fmt.Sprintf("%s; the answer broke off after %s: %s %s the connection", lead, plural(int(c.BytesIn.N), "byte", "bytes"), far, verb)
+		}
+	case fact.TLSFailed:
+		if k != nil && k.what != "" {
+			by := near
+			if k.FromServer {
+				by = far
+			}
+			return fmt.Sprintf("%s broke off the TLS handshake%s: %s", by, strings.Replace(strings.TrimSuffix(after(k), " later"), " ", " after ", 1), strings.TrimPrefix(k.what, "TLS alert: "))
 		}
 	case fact.ReplyTimedOut:
 		if k != nil && !k.FromServer && z != nil && z.data() {

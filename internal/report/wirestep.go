@@ -27,7 +27,7 @@ type step struct {
 	bytes       int
 	last        time.Time // of the last packet
 	again       []time.Time
-	span        time.Duration // of a silence
+	opening     bool // a whole handshake
 }
 
 type stepKind int
@@ -38,7 +38,7 @@ const (
 	leftOut          // packets that are not shown
 )
 
-// Silence is the least time without a packet that is told as such.
+// tellSilence is the least time without a packet that is told as such.
 const tellSilence = 100 * time.Millisecond
 
 // mostSilences bounds those of one ladder; the longest stay.
@@ -59,6 +59,10 @@ func (w *wire) lay(p passage) {
 	}
 	if k := kills(w.last(), p.ended, legs[n], zero); k >= 0 {
 		legs[n][k].Killing = true
+		for i := range min(k, max(zero, 0)) { // the close that the request ran into
+			s := &legs[n][i]
+			s.Bad = s.Bad || s.FromServer && (s.is("FIN") || s.is("RST"))
+		}
 	}
 	for i := range legs {
 		legs[i] = withSilences(w.Legs[i].conn, legs[i])
@@ -94,6 +98,7 @@ func rowsOf(c *fact.Conn, leg int) []step {
 		}
 		out = append(out, s)
 	}
+	out = opened(out)
 	for i := range out {
 		var before *step
 		if i > 0 {
@@ -103,6 +108,20 @@ func rowsOf(c *fact.Conn, leg int) []step {
 		out[i].Bad = out[i].FromServer && len(out[i].what) >= 3 && out[i].what[0] == '5' && out[i].isStatus()
 	}
 	return out
+}
+
+// opened tells a handshake that went well as one step.
+func opened(rows []step) []step {
+	i := slices.IndexFunc(rows, func(s step) bool { return s.is("SYN") })
+	if i < 0 || len(rows) < i+4 {
+		return rows
+	}
+	a, b, c := &rows[i], &rows[i+1], &rows[i+2]
+	if a.flags != "SYN" || a.FromServer || a.Packets > 1 || b.flags != "SYN ACK" || !b.FromServer || c.flags != "ACK" || c.FromServer || a.what+b.what+c.what != "" {
+		return rows
+	}
+	a.opening, a.Packets, a.last = true, 3, c.last
+	return slices.Delete(rows, i+1, i+3)
 }
 
 // repeats reports whether b says what s did, and goes on from it.
@@ -136,6 +155,10 @@ func (s *step) is(flag string) bool {
 func (s *step) words(before *step) string {
 	out := s.what
 	switch {
+	case s.opening && !s.At.IsZero() && s.last.After(s.At):
+		return "handshake, " + exactly(s.last.Sub(s.At))
+	case s.opening:
+		return "handshake"
 	case s.flags == "ACK" && s.what != "":
 	case s.flags != "" && !strings.HasPrefix(s.what, s.flags):
 		out = strings.TrimSuffix(s.flags+", "+s.what, ", ")
@@ -198,7 +221,7 @@ func (p *passage) zero(c *fact.Conn, rows []step) int {
 	}
 	best := -1
 	for i, s := range rows {
-		if s.FromServer || !s.data() || strings.Contains(s.what, "TLS") || resent(s.what) {
+		if s.FromServer || !s.data() || strings.Contains(s.what, "alert") || resent(s.what) {
 			continue
 		}
 		if s.what != "" || best < 0 || rows[best].what == "" {
@@ -237,26 +260,26 @@ func kills(c *fact.Conn, ended fact.Mechanism, rows []step, zero int) int {
 
 // withSilences puts the times without a packet between the steps.
 func withSilences(c *fact.Conn, rows []step) []step {
-	var spans []time.Duration
+	// The longest are told, and of equal ones the last.
+	var long []int
 	for i := 1; i < len(rows); i++ {
-		spans = append(spans, gap(&rows[i-1], &rows[i]))
+		if gap(&rows[i-1], &rows[i]) >= tellSilence && !resent(rows[i].what) {
+			long = append(long, i)
+		}
 	}
-	slices.SortFunc(spans, func(a, b time.Duration) int { return cmp.Compare(b, a) })
-	least := tellSilence
-	if len(spans) > mostSilences {
-		least = max(least, spans[mostSilences-1])
-	}
+	slices.SortFunc(long, func(a, b int) int {
+		return cmp.Or(cmp.Compare(gap(&rows[b-1], &rows[b]), gap(&rows[a-1], &rows[a])), cmp.Compare(b, a))
+	})
+	long = long[:min(len(long), mostSilences)]
 	var out []step
 	asked, begun := false, false // a request is open; the failed one was sent
 	for i, s := range rows {
-		if i > 0 {
-			if d := gap(&rows[i-1], &s); d >= least && !resent(s.what) {
-				p := rows[i-1]
-				out = append(out, step{Kind: silence, Leg: s.Leg, N: p.N, At: p.last, last: s.At, span: d, Says: silent(c, d, asked, begun, s.FromServer)})
-			}
+		if slices.Contains(long, i) {
+			p := &rows[i-1]
+			out = append(out, step{Kind: silence, Leg: s.Leg, N: p.N, At: p.last, last: s.At, Says: silent(c, gap(p, &s), asked, begun, s.FromServer)})
 		}
 		if s.data() || s.is("SYN") {
-			asked = !s.FromServer
+			asked = !s.FromServer && !s.opening
 		}
 		begun = begun || s.Zero
 		out = append(out, s)
@@ -354,14 +377,18 @@ func shorten(steps []step, n int) []step {
 	add(0)
 	add(len(steps) - 1)
 	must(func(s *step) bool { return s.Zero || s.Killing }, 1)
-	must(func(s *step) bool { return s.Kind == silence }, 0)
-	must(func(s *step) bool { return s.Bad }, 0)
-	for i := 1; kept < n && i < 3; i++ {
-		add(i)
-	}
+	must(func(s *step) bool { return s.Kind == silence || s.Bad }, 0)
+	must(func(s *step) bool { return s.Kind == silence }, 1)
 	for i := len(steps) - 1; kept < n && i >= 0; i-- {
-		add(i)
+		if steps[i].Says != "ACK" {
+			add(i)
+		}
 	}
+	return replaced(steps, keep)
+}
+
+// replaced puts one step in place of each stretch that is not kept.
+func replaced(steps []step, keep []bool) []step {
 	var out []step
 	for i := 0; i < len(steps); i++ {
 		if keep[i] {

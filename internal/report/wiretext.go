@@ -16,7 +16,7 @@ const (
 // wires draws the examples of a finding, and prints how to see all of its
 // packets.
 func (t *text) wires(f *finding, in int, small bool) {
-	list := f.Wires
+	list := t.d.examples(f)
 	switch {
 	case small || !t.verbose && f.No > showWires:
 		list = nil
@@ -219,7 +219,11 @@ func (s *step) across(n int) string {
 	case s.Killing:
 		line = "═"
 	}
-	label := " " + cut(s.Says, n-7) + " "
+	least := 7 // what is left for the arrow
+	if s.Kind != packet {
+		least = 4
+	}
+	label := " " + cut(s.Says, max(n-least, 1)) + " "
 	free := max(n-cells(label), 0)
 	switch {
 	case s.Kind == leftOut:
@@ -231,6 +235,8 @@ func (s *step) across(n int) string {
 	switch {
 	case s.Kind != packet:
 		return left + label + right
+	case s.opening:
+		return "←" + left[:max(len(left)-len(line), 0)] + label + right + "→"
 	case s.FromServer:
 		return "←" + left + label + right
 	}
