@@ -435,3 +435,28 @@ func TestLongLadderIsCut(t *testing.T) {
 		}
 	}
 }
+
+func TestDrawingHoldsNoMarkup(t *testing.T) {
+	f := passages()["two legs"]
+	for _, c := range f.Conns {
+		c.Client, c.Foreign = attack, attack
+		for i := range c.Packets {
+			c.Packets[i].Says = attack
+		}
+	}
+	f.Gateway.Tech = attack
+	r := onWire(f, passages()["race"])
+	r.Story = wireStory().Story
+	var b bytes.Buffer
+	if err := HTML(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"<script", "<img", "<link", "@import", "url("} {
+		if strings.Contains(b.String(), bad) {
+			t.Errorf("the page holds %s", bad)
+		}
+	}
+	if !strings.Contains(b.String(), "<svg viewBox=\"0 0 880 ") {
+		t.Error("no drawing")
+	}
+}
