@@ -28,6 +28,7 @@ import (
 	"culprit/internal/source/linux"
 	"culprit/internal/source/nginx"
 	"culprit/internal/source/node"
+	"culprit/internal/source/pcap"
 	"culprit/internal/source/phpfpm"
 	"culprit/internal/source/python"
 	"culprit/internal/source/ruby"
@@ -42,6 +43,7 @@ import (
 // special before the general.
 func Formats() []source.Format {
 	return slices.Concat[[]source.Format](
+		pcap.Formats,
 		alb.Formats,
 		apache.Formats,
 		caddy.Formats,
