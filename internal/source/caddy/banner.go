@@ -29,7 +29,9 @@ var Banners = []source.Banner{{
 			return source.Sure
 		case !named(a):
 			return source.No
-		case empty(a), file(a):
+		case empty(a):
+			return source.No
+		case file(a):
 			return source.Possible
 		}
 		return source.Likely

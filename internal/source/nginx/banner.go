@@ -44,15 +44,7 @@ var Banners = []source.Banner{
 			}
 			return c
 		},
-		Passed: func(a *source.Answer) source.Confidence {
-			switch {
-			case !signs(a):
-				return source.No
-			case ownAnswer(a) > source.No:
-				return source.Possible // of another nginx, perhaps
-			}
-			return source.Likely
-		},
+		Passed: relayed,
 		Version: func(a *source.Answer) string {
 			if !signs(a) {
 				return ""
@@ -76,15 +68,11 @@ func signs(a *source.Answer) bool {
 	return slices.Contains(kin, name)
 }
 
-// ownAnswer knows what nginx itself answers: its pages, which it signs, and files,
-// whose tag it makes of their date and size.
+// ownAnswer knows what nginx itself answers: its pages, which it signs, and
+// files, whose tag it makes of their date and size. Kong's are objects instead.
 func ownAnswer(a *source.Answer) source.Confidence {
-	if _, signature, ok := strings.Cut(source.View(a.Body), "<hr><center>"); ok && a.Status >= 300 {
-		name, _, _ := strings.Cut(signature, "<")
-		name, _, _ = strings.Cut(name, "/")
-		if slices.Contains(kin, strings.ToLower(name)) {
-			return source.Sure
-		}
+	if _, _, ok := signature(a); ok || a.Has("x-kong-response-latency") && !a.Has("x-kong-upstream-latency") {
+		return source.Sure
 	}
 	if at := a.Modified(); !at.IsZero() && a.Has("content-length") {
 		size := source.Int([]byte(a.Header("content-length")))
@@ -93,4 +81,39 @@ func ownAnswer(a *source.Answer) source.Confidence {
 		}
 	}
 	return source.No
+}
+
+// signature reads the last line of a page: "<hr><center>nginx/1.22.1</center>".
+func signature(a *source.Answer) (name, version string, ok bool) {
+	_, sign, found := strings.Cut(source.View(a.Body), "<hr><center>")
+	if !found || a.Status < 300 {
+		return "", "", false
+	}
+	sign, _, _ = strings.Cut(sign, "<")
+	name, version, _ = strings.Cut(strings.ToLower(sign), "/")
+	return name, version, slices.Contains(kin, name)
+}
+
+// relayed says how sure it is that an answer under nginx's name is another's:
+// another nginx's, where that signed with another version.
+func relayed(a *source.Answer) source.Confidence {
+	if a.Has("x-kong-upstream-latency") {
+		return source.Sure
+	}
+	if !signs(a) {
+		return source.No
+	}
+	if name, version, ok := signature(a); ok {
+		if front, v := a.Product("server"); front != name || v != version {
+			return source.Likely
+		}
+		return source.No
+	}
+	switch ownAnswer(a) {
+	case source.Sure:
+		return source.No
+	case source.No:
+		return source.Likely
+	}
+	return source.Possible
 }

@@ -12,7 +12,7 @@ import (
 var Banners = []source.Banner{{
 	Tech: tech, Role: fact.RoleGateway,
 	Wrote: func(a *source.Answer) source.Confidence {
-		if name, _ := a.Product("server"); name == tech && (a.Has("x-varnish") || a.Status >= 500) {
+		if name, _ := a.Product("server"); name == tech && a.Has("x-varnish") {
 			return source.Sure
 		}
 		return source.No
