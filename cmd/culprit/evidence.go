@@ -61,7 +61,7 @@ const nginxLogFormat = "nginx.log_format"
 
 // env makes the readers' environment of the flags.
 func (f *evidenceFlags) env() (*source.Env, error) {
-	env := &source.Env{}
+	env := &source.Env{Banners: sources.Banners()}
 	zone, err := parseZone(f.zone)
 	if err != nil {
 		return nil, err
