@@ -190,6 +190,13 @@ func (r *reader) onExchange(f wire.Flow, e *wire.Exchange) {
 	r.try(c, f, e)
 	sv := r.server(c.server)
 	sv.asked(e)
+	if e.Opaque && c.tried.Ended == fact.ClientGone && !r.timedOut(c) {
+		c.tried.Ended = "" // nobody can tell that an answer was due
+		if c.outer == nil && !c.again {
+			r.recycle(c)
+		}
+		return
+	}
 	failed := c.tried.Ended != "" || e.Status >= 500
 	if failed && (c.tried.Ended != fact.AppAnswered || e.Status >= 500) {
 		c.conn = r.connOf(f.Conn(), e, &c.tried)
