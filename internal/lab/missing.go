@@ -33,6 +33,7 @@ var packages = map[string]string{
 	"uwsgi":       "uwsgi",
 	"ss":          "iproute2",
 	"puma":        "puma",
+	"tcpdump":     "tcpdump",
 }
 
 // systemDirs are searched before $PATH: servers are in sbin, which users'

@@ -30,13 +30,20 @@ type Stage struct {
 	cred    *syscall.Credential
 	traffic *Traffic
 
+	recorders  []*recorder
+	serverIdle time.Duration // of the application, measured at its own port; 0 is not measured
+
 	mu      sync.Mutex
 	words   map[string]string // values of @name@ in configurations
 	kept    []kept
 	closers []func() // in order of start; run in reverse
 }
 
-type kept struct{ from, to string }
+// A kept file is evidence. A raw one is no text.
+type kept struct {
+	from, to string
+	raw      bool
+}
 
 // unprivileged is the user that servers run as when the lab is run by root:
 // as root they would demand or log other things than in real installations.
@@ -159,7 +166,14 @@ func (st *Stage) Keep(names ...string) {
 func (st *Stage) keepAs(from, to string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.kept = append(st.kept, kept{from, to})
+	st.kept = append(st.kept, kept{from: from, to: to})
+}
+
+// keepRaw marks a file as evidence in which no word may be replaced.
+func (st *Stage) keepRaw(name string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.kept = append(st.kept, kept{from: name, to: name, raw: true})
 }
 
 // create opens a new file of evidence for writing.
@@ -220,8 +234,16 @@ func (st *Stage) collect(dir string, truth Expected) error {
 			return err
 		}
 		seen[k.to] = true
-		clean := scrub.Replace(string(text))
-		if err := os.WriteFile(filepath.Join(dir, k.to), []byte(clean), 0o644); err != nil {
+		name := k.to
+		if k.raw {
+			if name, text, err = st.packed(name, text); err != nil {
+				return err
+			}
+			truth.Captures = append(truth.Captures, name)
+		} else {
+			text = []byte(scrub.Replace(string(text)))
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return err
 		}
 	}

@@ -69,6 +69,8 @@ type Traffic struct {
 
 	clients []*http.Client
 	wg      sync.WaitGroup
+	begin   func() error // called once, before Run sends its first request; may be nil
+	begun   bool
 
 	mu    sync.Mutex
 	rnd   *mrand.Rand
@@ -105,8 +107,15 @@ func newTraffic(subnet string) *Traffic {
 }
 
 // Run sends rate requests a second of the given mix for d, at random
-// intervals, and waits for the last answer.
+// intervals, and waits for the last answer. The first Run of a scenario is not
+// concurrent with another.
 func (t *Traffic) Run(ctx context.Context, d time.Duration, rate float64, mix []Route) error {
+	if t.begin != nil && !t.begun {
+		t.begun = true
+		if err := t.begin(); err != nil {
+			return err
+		}
+	}
 	end := time.Now().Add(d)
 	for time.Now().Before(end) {
 		t.send(ctx, mix)
