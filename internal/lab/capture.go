@@ -252,7 +252,10 @@ func (st *Stage) packed(name string, data []byte) (string, []byte, error) {
 	if _, err := z.Write(data); err != nil {
 		return "", nil, err
 	}
-	return name + ".gz", b.Bytes(), z.Close()
+	if err := z.Close(); err != nil {
+		return "", nil, err
+	}
+	return name + ".gz", b.Bytes(), nil
 }
 
 // machine returns the words that belong to the machine and not to the fault.
