@@ -24,6 +24,8 @@ type Capture struct {
 	Of   []string // names of the addresses (Stage.Addr) whose port is recorded
 	Snap int      // bytes kept of each packet; 0 means defaultSnap
 	Any  bool     // record on all interfaces, which gives another kind of frame
+	Near bool     // record on this host's end of the Road
+	Far  bool     // record on the far host
 	Nano bool     // stamps in nanoseconds
 	// From and To bound the recording, counted from the first request: a user
 	// often begins one in the middle. 0 means all.
@@ -58,7 +60,11 @@ func (c Capture) expression(st *Stage) (string, error) {
 		}
 		terms = append(terms, fmt.Sprintf("(host %s and tcp port %s)", host, port))
 	}
-	terms = append(terms, "(icmp and net "+st.subnet+"0/24)")
+	if st.road != nil {
+		terms = append(terms, "icmp")
+	} else {
+		terms = append(terms, "(icmp and net "+st.subnet+"0/24)")
+	}
 	return strings.Join(terms, " or "), nil
 }
 
@@ -68,8 +74,13 @@ func (c Capture) args(st *Stage) ([]string, error) {
 		return nil, err
 	}
 	device, snap := "lo", c.Snap
-	if c.Any {
+	switch {
+	case c.Any:
 		device = "any"
+	case c.Far:
+		device = farDevice
+	case c.Near:
+		device = st.road.device
 	}
 	if snap == 0 {
 		snap = defaultSnap
@@ -81,6 +92,30 @@ func (c Capture) args(st *Stage) ([]string, error) {
 		args = append(args, "--time-stamp-precision=nano")
 	}
 	return append(args, filter), nil
+}
+
+// told says in words what c records.
+func (c Capture) told() string {
+	var words []string
+	words = append(words, "taken at "+strings.Join(c.Of, " and "))
+	switch {
+	case c.Any:
+		words = append(words, "on all interfaces")
+	case c.Near:
+		words = append(words, "on the proxy's host")
+	case c.Far:
+		words = append(words, "on the application's host")
+	}
+	if c.Nano {
+		words = append(words, "in nanoseconds")
+	}
+	if c.Snap == wholePackets {
+		words = append(words, "whole packets")
+	}
+	if c.From > 0 || c.To > 0 {
+		words = append(words, fmt.Sprintf("from %v to %v of the traffic", c.From, c.To))
+	}
+	return strings.Join(words, ", ")
 }
 
 // A recorder is a tcpdump that runs or will.
@@ -147,7 +182,7 @@ func (r *recorder) run(ctx context.Context, st *Stage) error {
 	}
 	st.keepRaw(r.File)
 	words := &tcpdumpWords{ready: r.ready}
-	command := Command{Program: "tcpdump", Args: args, Stdout: f, Stderr: words}
+	command := Command{Program: "tcpdump", Args: args, Stdout: f, Stderr: words, Far: r.Far}
 	if st.cred != nil {
 		command.Cred = &syscall.Credential{} // the lab is root and so is tcpdump
 	}

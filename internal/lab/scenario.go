@@ -16,6 +16,7 @@ const (
 	Proxy   = "proxy"
 	DNS     = "dns"
 	Client  = "client"
+	Network = "network"
 	None    = "none"
 )
 
@@ -26,7 +27,7 @@ type Scenario struct {
 	Backend string    // the application server
 	Fault   string    // id of the true cause; empty where nothing failed
 	Also    []string  // ids that are no worse a name for it
-	Blame   string    // Backend, Proxy, DNS, Client or None
+	Blame   string    // Backend, Proxy, DNS, Client, Network or None
 	Control bool      // true where the infrastructure is healthy
 	Doc     string    // what happens and why, one paragraph
 	Played  string    // which parts are not the real thing; empty if none
@@ -63,7 +64,7 @@ func ExpectedPath(dir string) string {
 func Scenarios() []Scenario {
 	var all []Scenario
 	for _, family := range [][]Scenario{
-		keepAlive, workerDeath, limits, overload, absence, restarts, slowness, replies, files, controls,
+		keepAlive, workerDeath, limits, overload, absence, restarts, slowness, replies, files, wireFaults, roads, controls,
 	} {
 		all = append(all, family...)
 	}

@@ -31,6 +31,7 @@ type Stage struct {
 	traffic *Traffic
 
 	recorders  []*recorder
+	road       *Road         // nil without a far host
 	serverIdle time.Duration // of the application, measured at its own port; 0 is not measured
 
 	mu      sync.Mutex
@@ -103,10 +104,13 @@ func (st *Stage) Path(name string) string { return filepath.Join(st.dir, name) }
 // address, port the wanted port, replaced by a free one where it is taken. In
 // configurations @name@ stands for it.
 func (st *Stage) Addr(name string, host, port int) (string, error) {
-	ip := st.subnet + strconv.Itoa(host)
+	return st.addrOf(name, st.subnet+strconv.Itoa(host), port)
+}
+
+func (st *Stage) addrOf(name, ip string, port int) (string, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 	if err != nil {
-		if l, err = net.Listen("tcp", ip+":0"); err != nil {
+		if l, err = net.Listen("tcp", net.JoinHostPort(ip, "0")); err != nil {
 			return "", fmt.Errorf("reserve an address: %w", err)
 		}
 	}
