@@ -22,7 +22,7 @@ ran in reads ` + "`" + Home + "`" + ` here, the kernel's release ` + Kernel + `;
 are no worse a name for the same), who is to blame (backend, proxy, dns, client, network or none), whether it is a
 control in which the infrastructure is healthy, and what the clients counted: requests, failures (answered
 5xx or not at all), requests given up by the client. ` + "`server_idle_s`" + ` is how long the application keeps an idle
-connection, measured at its own port (median of several), and ` + "`captures`" + ` names what tcpdump recorded of the wire:
+connection, measured at its own port (median of several, ` + "`server_idle_spread_s`" + ` how far apart they were), and ` + "`captures`" + ` names what tcpdump recorded of the wire:
 at the application's port, if nothing else is said, with packets cut to 400 bytes.
 
 `

@@ -83,12 +83,12 @@ func startWire(ctx context.Context, st *Stage) (time.Duration, error) {
 	beside := make(chan error, 1)
 	go func() {
 		var err error
-		st.serverIdle, err = medianIdle(ctx, st.Word("app"))
+		st.serverIdle, st.idleSpread, err = medianIdle(ctx, st.Word("app"))
 		beside <- err
 	}()
 	idle, err := measureIdle(ctx, st.Word("wire"))
 	err = errors.Join(err, <-beside)
-	st.logf("an idle connection lives %v, at the server itself %v", idle, st.serverIdle)
+	st.logf("an idle connection lives %v, at the server itself %v within %v", idle, st.serverIdle, st.idleSpread)
 	return idle, err
 }
 
@@ -99,20 +99,21 @@ const (
 	probeGap = 130 * time.Millisecond
 )
 
-// medianIdle measures the idle time-out of addr with several connections.
-func medianIdle(ctx context.Context, addr string) (time.Duration, error) {
+// medianIdle measures the idle time-out of addr with several connections, and
+// how far apart their ends were.
+func medianIdle(ctx context.Context, addr string) (median, spread time.Duration, err error) {
 	var lives [idleProbes]time.Duration
 	var errs [idleProbes]error
 	var wg sync.WaitGroup
 	for i := range lives {
 		if err := pause(ctx, probeGap); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		wg.Go(func() { lives[i], errs[i] = measureIdle(ctx, addr) })
 	}
 	wg.Wait()
 	slices.Sort(lives[:])
-	return lives[idleProbes/2], errors.Join(errs[:]...)
+	return lives[idleProbes/2], lives[idleProbes-1] - lives[0], errors.Join(errs[:]...)
 }
 
 // startRelay puts a relay, @wire@, in front of @app@.

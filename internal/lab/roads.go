@@ -53,7 +53,7 @@ func farRace(ctx context.Context, st *Stage) error {
 	}
 	// Answer and close travel the same way, so its length is in both.
 	var err error
-	if st.serverIdle, err = medianIdle(ctx, st.Word("app")); err != nil {
+	if st.serverIdle, st.idleSpread, err = medianIdle(ctx, st.Word("app")); err != nil {
 		return err
 	}
 	st.Set("wire", st.Word("app"))

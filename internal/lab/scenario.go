@@ -48,7 +48,8 @@ type Expected struct {
 	// ServerIdle is how long the application keeps an idle connection: the
 	// median of several, measured at its own port. 0 is not measured.
 	ServerIdle float64  `json:"server_idle_s,omitempty"`
-	Captures   []string `json:"captures,omitempty"` // recordings of the wire
+	IdleSpread float64  `json:"server_idle_spread_s,omitempty"` // between the shortest and the longest of them
+	Captures   []string `json:"captures,omitempty"`             // recordings of the wire
 }
 
 // ExpectedDir is the folder, beside those of the evidence, that holds the truth
@@ -106,7 +107,7 @@ func Record(ctx context.Context, s Scenario, dir string, logf func(format string
 	truth := Expected{
 		Cause: s.Fault, Also: s.Also, Blame: s.Blame, Control: s.Control,
 		Requests: tally.Requests, Failed: tally.Failed, Aborted: tally.Aborted,
-		ServerIdle: math.Round(st.serverIdle.Seconds()*1e4) / 1e4,
+		ServerIdle: tenths(st.serverIdle), IdleSpread: tenths(st.idleSpread),
 	}
 	logf("%s: %v", s.Name, tally)
 	if err := plausible(s, truth); err != nil {
@@ -114,6 +115,9 @@ func Record(ctx context.Context, s Scenario, dir string, logf func(format string
 	}
 	return truth, st.collect(dir, truth)
 }
+
+// tenths returns seconds, rounded to tenths of a millisecond.
+func tenths(d time.Duration) float64 { return math.Round(d.Seconds()*1e4) / 1e4 }
 
 // flushTime is how long log readers may lag behind their servers.
 const flushTime = time.Second

@@ -33,6 +33,7 @@ type Stage struct {
 	recorders  []*recorder
 	road       *Road         // nil without a far host
 	serverIdle time.Duration // of the application, measured at its own port; 0 is not measured
+	idleSpread time.Duration // between the shortest and the longest measured
 
 	mu      sync.Mutex
 	words   map[string]string // values of @name@ in configurations

@@ -42,8 +42,9 @@ const MAX_UPLOAD = 256 * 1024;
 server.prependListener('request', (req, res) => {
   if (Number(req.headers['content-length']) > MAX_UPLOAD) {
     log({ level: 'warn', msg: 'upload too large', method: req.method, url: req.url, status: 413, id: req.headers['x-request-id'] });
-    res.writeHead(413, { 'Content-Type': 'application/json', Connection: 'close' });
-    res.end('{"error":"photo too large"}', () => req.socket.destroy());
+    const reply = '{"error":"photo too large"}';
+    res.writeHead(413, { 'Content-Type': 'application/json', 'Content-Length': reply.length, Connection: 'close' });
+    res.end(reply, () => req.socket.destroy());
   }
 });
 `
@@ -60,7 +61,7 @@ func earlyResponse(ctx context.Context, st *Stage) error {
 	}
 	return st.traffic.Run(ctx, 80*time.Second, 6, with(
 		Route{Method: "POST", Path: "/api/photos", Weight: 8, Body: photo},
-		Route{Method: "POST", Path: "/api/photos", Weight: 4, Body: strings.Repeat(photo, largePhoto/len(photo))},
+		Route{Method: "POST", Path: "/api/photos", Weight: 8, Body: strings.Repeat(photo, largePhoto/len(photo))},
 	))
 }
 
