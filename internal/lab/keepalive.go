@@ -29,7 +29,7 @@ var keepAlive = []Scenario{
 		Doc: "HAProxy re-uses idle connections that Node closes after about 6 s. When a request crosses the close, HAProxy " +
 			"closes the client's connection without an answer and without a log line; only the load balancer in front reports a 502.",
 		Played: "the load balancer in front (a Go proxy that logs in the form of Google's), the 40 ms to Node (a relay), syslog; the idle gaps are aimed.",
-		Wire:   atBackend,
+		Wire:   []Capture{{File: "backend.pcap", Of: []string{"app"}, Snap: wholePackets}},
 		Run:    haproxyRace,
 	},
 	{

@@ -111,6 +111,9 @@ func middleboxReset(ctx context.Context, st *Stage) error {
 		return err
 	}
 	orders := []Route{shop[0], shop[5], shop[6]}
+	for i := range orders {
+		orders[i].Weight = 1
+	}
 	for i := range 8 {
 		if err := st.traffic.Run(ctx, 4*time.Second, 8, shop); err != nil {
 			return err
@@ -119,7 +122,7 @@ func middleboxReset(ctx context.Context, st *Stage) error {
 		if err := pause(ctx, forgetAfter+time.Duration(i%4)*time.Second/2+200*time.Millisecond); err != nil {
 			return err
 		}
-		st.traffic.Burst(ctx, 2, orders)
+		st.traffic.Burst(ctx, 3, orders)
 	}
 	return st.traffic.Run(ctx, 5*time.Second, 8, shop)
 }
