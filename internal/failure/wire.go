@@ -48,41 +48,73 @@ func (w *World) byWire(fulls []*fact.Request, at []int, names []string, parent [
 			wires = append(wires, i)
 		}
 	}
-	type claim struct {
-		record  int
-		capture string
-	}
-	taken := map[claim]bool{}
-	for _, i := range wires {
-		r := fulls[i]
-		type match struct {
-			k   int
-			off time.Duration
+	// A group has at most one record of each view of a capture.
+	views := map[int]map[string]bool{}
+	view := func(i int) string { return fulls[i].Origin.Path + " " + viewOf(fulls[i]) + legOf(fulls[i]) }
+	for _, i := range all {
+		if root := find(i); views[root] == nil {
+			views[root] = map[string]bool{}
 		}
-		best := map[string]match{} // by log
-		from := sort.Search(len(all), func(n int) bool { return !fulls[all[n]].Time.Before(r.Time.Add(-time.Minute)) })
-		for _, k := range all[from:] {
-			x := fulls[k]
-			if x.Time.After(r.Time.Add(longest + time.Minute)) {
-				break
-			}
-			log := x.Origin.Path + "/" + x.Party.Tech
-			if x.Wire && x.Origin.Path == r.Origin.Path || taken[claim{k, r.Origin.Path + viewOf(r)}] || find(i) == find(k) {
+		if fulls[i].Wire {
+			views[find(i)][view(i)] = true
+		}
+	}
+	join := func(i, k int) {
+		from, to := find(i), find(k)
+		parent[from] = to
+		for v := range views[from] {
+			views[to][v] = true
+		}
+	}
+	for _, behind := range [...]bool{false, true} {
+		for _, i := range wires {
+			r := fulls[i]
+			if (r.Client == "" && troubled(r)) != behind {
 				continue
 			}
-			ahead := w.skew(names[at[i]], names[at[k]])
-			if off, ok := fits(r, x, ahead); ok {
-				if m, have := best[log]; !have || off < m.off {
+			best := map[string]match{} // by log
+			from := sort.Search(len(all), func(n int) bool { return !fulls[all[n]].Time.Before(r.Time.Add(-time.Minute)) })
+			for _, k := range all[from:] {
+				x := fulls[k]
+				if x.Time.After(r.Time.Add(longest + time.Minute)) {
+					break
+				}
+				if x.Wire && (x.Origin.Path == r.Origin.Path || x.Client == "" && troubled(x)) || find(i) == find(k) || views[find(k)][view(i)] && x.N() == 1 {
+					continue
+				}
+				log := x.Origin.Path + " " + x.Party.Tech
+				if behind {
+					log = "" // all its records are one group by now
+				}
+				off, ok := fits(r, x, w.skew(names[at[i]], names[at[k]]))
+				if !ok && x.N() > 1 && r.Time.Sub(x.Time).Abs() < counted && samePlace(x, r) {
+					off, ok = 2*time.Hour, true // it is among those that are counted on x
+				}
+				if m, have := best[log]; ok && (!have || off < m.off) {
 					best[log] = match{k, off}
 				}
 			}
-		}
-		for _, log := range slices.Sorted(maps.Keys(best)) {
-			k := best[log].k
-			taken[claim{k, r.Origin.Path + viewOf(r)}] = true
-			parent[find(i)] = find(k)
+			for _, log := range slices.Sorted(maps.Keys(best)) {
+				if k := best[log].k; find(k) != find(i) && (!views[find(k)][view(i)] || fulls[k].N() > 1) {
+					join(i, k)
+				}
+			}
 		}
 	}
+}
+
+// match is a record that fits, and how well: the less, the better.
+type match struct {
+	k   int
+	off time.Duration
+}
+
+// legOf tells the leg behind a gateway from the one in front of it.
+func legOf(r *fact.Request) string {
+	if r.Client == "" && troubled(r) {
+		return " behind"
+	}
+	return ""
 }
 
 // fits reports whether x tells of the request that the capture saw as r, and
@@ -160,6 +192,24 @@ func gatewayOf(g []*fact.Request, reporter *fact.Request) fact.Party {
 	}
 	p.Address = hostOf(p.Address)
 	return p
+}
+
+// captures are the inputs that are captures of packets.
+func (w *World) captures() map[string]bool {
+	out := map[string]bool{}
+	for _, f := range slices.Concat(w.Failures, w.Recovered) {
+		for _, r := range f.Seen {
+			if r.Wire {
+				out[r.Origin.Path] = true
+			}
+		}
+	}
+	for _, r := range w.Controls {
+		if r.Wire {
+			out[r.Origin.Path] = true
+		}
+	}
+	return out
 }
 
 // connKey names a connection within all inputs.

@@ -237,9 +237,13 @@ func (w *World) Tells(role fact.Role, t time.Time) bool {
 // count settles Total and Failed.
 func (w *World) count() {
 	totals := map[string]int{}
+	captures := w.captures()
 	for _, s := range w.Samples {
 		if s.Name == fact.SampleRequests {
 			k := string(s.Party.Role) + "/" + s.Party.Tech + "/" + s.Party.Name + "/" + s.Party.Host
+			if captures[s.Origin.Path] {
+				k += "/" + s.Origin.Path // two captures may show the same requests
+			}
 			totals[k] += s.Count
 		}
 	}
