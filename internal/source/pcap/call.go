@@ -18,6 +18,7 @@ type call struct {
 	start, end     int64
 	ids            []string
 	proxied        bool
+	own            bool // a gateway made its error answer itself
 	// outer is the request that a gateway answers by sending this one; inner
 	// are those it sends. next is the same request sent again when this one's
 	// connection was lost, again that it is such a one.

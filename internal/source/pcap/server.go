@@ -108,7 +108,11 @@ func (r *reader) onAnswer(f wire.Flow, e *wire.Exchange, head, body []byte) {
 	if b := source.Relayer(r.env.Banners, a); b != nil && s.passes == nil {
 		s.passes, s.relayer = b, b.Tech
 	}
-	if b := source.Recognise(r.env.Banners, a); b != nil && (s.banner == nil || e.Status >= 500) {
+	b := source.Recognise(r.env.Banners, a)
+	if c := r.calls[e.Tag]; c != nil && e.Status >= 500 {
+		c.own = b != nil && b.Role != fact.RoleBackend && b.Wrote(a) >= source.Likely
+	}
+	if b != nil && (s.banner == nil || e.Status >= 500) {
 		s.banner, s.tech = b, b.Tech
 		if b.Version != nil {
 			s.version = b.Version(a)

@@ -85,6 +85,9 @@ func mechanism(e *wire.Exchange, f wire.Flow) (fact.Mechanism, int) {
 // ordinary counts a request that went well, and reports true; or false where
 // somebody wants the whole of it.
 func (r *reader) ordinary(f wire.Flow, c *call, e *wire.Exchange) bool {
+	if e.Opaque {
+		return true // a turn of a conversation is no request that anybody counts
+	}
 	member := c.tried.Address
 	if len(c.inner) > 0 {
 		member = c.inner[0].tried.Address
@@ -275,7 +278,7 @@ func (r *reader) complete(c *call, q *fact.Request) {
 	}
 	last := &q.Attempts[len(q.Attempts)-1]
 	if last.Ended == "" && last.Status.Known && last.Status.N >= 500 {
-		if r.server(c.server).answers() || last.Status.N != 502 && last.Status.N != 503 && last.Status.N != 504 {
+		if r.server(c.server).answers() || !gatewayStatus(last.Status.N) {
 			last.Ended, q.Writer = fact.AppAnswered, fact.WriterBackend
 		}
 	}
@@ -300,13 +303,18 @@ func (r *reader) ending(c *call, q *fact.Request) {
 		if last.Status == q.Status {
 			q.Ended, q.Writer = fact.AppAnswered, fact.WriterBackend
 		}
-	case q.Status.Or(0) >= 500:
+	case q.Status.Or(0) >= 500 && (c.own || gatewayStatus(q.Status.N)):
 		q.Writer = fact.WriterSelf
+	case q.Status.Or(0) >= 500:
+		q.Ended, q.Writer = fact.AppAnswered, fact.WriterBackend // proxies make no others
 	case q.Ended != "" && q.Ended != fact.ClientGone && n > 0 && q.Attempts[n-1].Ended != "":
 		// What the gateway did to its client follows from what befell it.
 		q.Ended, q.Errno = q.Attempts[n-1].Ended, q.Attempts[n-1].Errno
 	}
 }
+
+// gatewayStatus: one that proxies make themselves.
+func gatewayStatus(n int64) bool { return n >= 502 && n <= 504 }
 
 // whoAsked is the party that sent a request whose other leg is not here.
 func (r *reader) whoAsked(c *call) fact.Party {
