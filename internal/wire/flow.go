@@ -123,7 +123,7 @@ func (t *Table) Segment(n int, ts int64, s *Segment) {
 	if srcSecond != f.second {
 		d = 1
 	}
-	if f.has(guessed) && f.proto == protoNone && len(s.Payload) > 0 && (d == 1 && beginsRequest(s.Payload) || d == 0 && beginsAnswer(s.Payload)) {
+	if f.has(guessed) && f.proto == protoNone && len(s.Payload) > 0 && (d == 1 && asks(s.Payload) || d == 0 && beginsAnswer(s.Payload)) {
 		t.flip(f)
 		d = 1 - d
 	}

@@ -22,6 +22,9 @@ const (
 	recAlert     = 21
 	recHandshake = 22
 	recData      = 23
+	// clientHello and serverHello begin a handshake record.
+	clientHello = 1
+	serverHello = 2
 )
 
 // The bounds of TLS records, in bytes.
@@ -117,13 +120,13 @@ func (t *Table) record(i uint32, d, n int, ts int64, x *tlsConn, b []byte) {
 	switch b[0] {
 	case recHandshake:
 		switch {
-		case d == 0 && !x.Hello && len(b) > recordHead && b[recordHead] == 1:
+		case d == 0 && !x.Hello && len(b) > recordHead && b[recordHead] == clientHello:
 			x.Hello = true
 			x.ServerName, x.ALPN = hello(b[recordHead:])
 			f.mark(MarkHello, d, uint32(n), ts, 0, 0)
 		case d == 0:
 			x.keyed = true
-		case !x.Answered && len(b) > recordHead && b[recordHead] == 2:
+		case !x.Answered && len(b) > recordHead && b[recordHead] == serverHello:
 			x.Answered = true
 			f.mark(MarkHello, d, uint32(n), ts, 0, 0)
 		}

@@ -126,6 +126,13 @@ func (c *Conn) Open() *Conn {
 // Ack lets a bare acknowledgement pass.
 func (c *Conn) Ack(side int) { c.Send(side, ACK, "") }
 
+// AckLess acknowledges n bytes less than came: something before them is missing.
+func (c *Conn) AckLess(side, n int) {
+	c.Next[1-side] -= uint32(n)
+	c.Ack(side)
+	c.Next[1-side] += uint32(n)
+}
+
 // Data sends payload, in segments of the given sizes and one for the rest, and
 // has it acknowledged.
 func (c *Conn) Data(side int, payload string, sizes ...int) {
