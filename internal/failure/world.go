@@ -44,6 +44,7 @@ func newWorld(events []*fact.Event, settings []*fact.Setting, samples []*fact.Sa
 	}
 	slices.SortStableFunc(w.Events, func(a, b *fact.Event) int { return compareHeads(&a.Header, &b.Header) })
 	slices.SortStableFunc(w.Settings, func(a, b *fact.Setting) int { return compareHeads(&a.Header, &b.Header) })
+	w.spell()
 	for _, e := range w.Events {
 		w.byKind[e.Kind] = append(w.byKind[e.Kind], e)
 		w.span(e.Time)
@@ -236,9 +237,13 @@ func (w *World) Tells(role fact.Role, t time.Time) bool {
 // count settles Total and Failed.
 func (w *World) count() {
 	totals := map[string]int{}
+	captures := w.captures()
 	for _, s := range w.Samples {
 		if s.Name == fact.SampleRequests {
 			k := string(s.Party.Role) + "/" + s.Party.Tech + "/" + s.Party.Name + "/" + s.Party.Host
+			if captures[s.Origin.Path] {
+				k += "/" + s.Origin.Path // two captures may show the same requests
+			}
 			totals[k] += s.Count
 		}
 	}
