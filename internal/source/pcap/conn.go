@@ -78,8 +78,8 @@ func packets(c *wire.Conn, e *wire.Exchange) []fact.Packet {
 	if c.Begun && c.Lost > 0 {
 		out = append(out, fact.Packet{N: int(c.FirstN), Time: at(c.Opened), Flags: "SYN"})
 	}
-	for _, m := range c.Marks {
-		p := fact.Packet{N: int(m.N), Time: at(m.Time), FromServer: m.From == wire.Server, Bytes: int(m.Bytes), More: int(m.More)}
+	for i, m := range c.Marks {
+		p := fact.Packet{After: i == 0 && c.Lost > 0, N: int(m.N), Time: at(m.Time), FromServer: m.From == wire.Server, Bytes: int(m.Bytes), More: int(m.More)}
 		p.Flags, p.Says = words(m, c, e)
 		out = append(out, p)
 	}
