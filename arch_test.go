@@ -28,6 +28,8 @@ var law = []struct {
 	{"internal/cause/causetest", []string{"internal/fact", "internal/failure", "internal/cause", "internal/cause/all", "internal/source", "internal/source/all"}},
 	{"internal/cause/*", []string{"internal/fact", "internal/failure", "internal/cause"}}, // never a source
 	{"internal/source", []string{"internal/fact"}},
+	{"internal/wire", nil},
+	{"internal/source/pcap", []string{"internal/fact", "internal/source", "internal/wire"}},
 	{"internal/source/all", []string{"internal/fact", "internal/source", "internal/source/*"}}, // fact in its benchmark
 	{"internal/source/sourcetest", []string{"internal/fact", "internal/source"}},
 	{"internal/source/*", []string{"internal/fact", "internal/source"}}, // never failure or cause, never another technology

@@ -11,8 +11,10 @@
 //	internal/fact       what a vantage point recorded: Request, Conn, Event, Sample, Setting
 //	internal/source     opens and unpacks evidence, recognises its format, folds ordinary requests
 //	  source/nginx ...  one folder a technology: log formats, configuration, documented defaults
+//	  source/pcap       packets: facts of what internal/wire saw
 //	  source/all        the list of them
 //	  source/sourcetest the suite each of them passes
+//	internal/wire       reads packets: capture files, encapsulations, TCP connections, HTTP pairing
 //	internal/failure    joins facts into failed requests with a mechanism, groups them into episodes
 //	internal/cause      the contract of a cause, signals, verdicts, the Judge
 //	  cause/oomkill ... one folder a cause: text, weights, fix, cases that fire and cases that stay silent

@@ -1,0 +1,561 @@
+package wire
+
+import (
+	"bytes"
+	"hash/maphash"
+)
+
+// state is what a side's reader expects next.
+type state uint8
+
+const (
+	atStart       state = iota // a message's head
+	inBody                     // left bytes
+	inClose                    // a body up to the close
+	inSize                     // a chunk's size, as far as it came in left
+	inExt                      // the rest of that line
+	inChunk                    // left bytes of a chunk
+	inChunkEnd                 // the line end behind it
+	inTrailer                  // at the beginning of a trailer's line
+	inTrailerLine              // within one
+	isLost                     // after a gap: until a packet begins a message
+	isOpaque                   // nothing that can be read
+)
+
+// beginsRequest: a method, a target, and no more than that is known.
+func beginsRequest(b []byte) bool {
+	i := 0
+	for i < len(b) && i < 24 && (b[i] >= 'A' && b[i] <= 'Z' || b[i] == '-' || b[i] == '_') {
+		i++
+	}
+	if i < 3 || i >= len(b) || b[i] != ' ' || i+1 < len(b) && (b[i+1] <= ' ' || b[i+1] >= 0x7f) {
+		return false
+	}
+	line := b[i+1:]
+	e := bytes.IndexByte(line, '\n')
+	if e < 0 {
+		return knownMethod(b[:i]) // the line goes on in the next packet
+	}
+	line = bytes.TrimRight(line[:e], "\r")
+	k := bytes.LastIndexByte(line, ' ')
+	if k < 0 {
+		return string(b[:i]) == "GET" && len(line) > 0 && line[0] == '/' // HTTP/0.9
+	}
+	return bytes.HasPrefix(line[k+1:], []byte("HTTP/"))
+}
+
+func knownMethod(m []byte) bool {
+	switch string(m) {
+	case "GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "PROPFIND", "REPORT", "PURGE", "LOCK", "UNLOCK", "MKCOL", "MOVE", "COPY", "SEARCH":
+		return true
+	}
+	return false
+}
+
+func beginsAnswer(b []byte) bool {
+	return len(b) >= 9 && string(b[:7]) == "HTTP/1." && b[8] == ' '
+}
+
+// read hands a side's new payload to the reader of its protocol.
+func (t *Table) read(i uint32, d, n int, ts int64, data []byte) {
+	for len(data) > 0 {
+		f := &t.flows[i]
+		switch f.proto {
+		case protoNone:
+			if data = t.decide(i, d, data); f.proto == protoNone {
+				return
+			}
+		case ProtoHTTP:
+			data = t.http(i, d, n, ts, data)
+		case ProtoTLS:
+			t.readTLS(i, d, n, ts, data)
+			return
+		case ProtoH2:
+			t.readH2(i, d, n, ts, data)
+			return
+		default:
+			return
+		}
+	}
+}
+
+var (
+	h2Preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	proxyV1   = []byte("PROXY ")
+	proxyV2   = []byte("\r\n\r\n\x00\r\nQUIT\n")
+)
+
+// decide tells the protocol by a side's first payload, and returns what is to
+// be read.
+func (t *Table) decide(i uint32, d int, data []byte) []byte {
+	f := &t.flows[i]
+	if d == 0 {
+		data = skipProxy(data)
+	}
+	switch {
+	case len(data) == 0:
+	case d == 0 && len(data) >= 12 && bytes.HasPrefix(h2Preface, data[:min(len(data), len(h2Preface))]):
+		f.proto = ProtoH2
+	case beginsTLS(data):
+		f.proto = ProtoTLS
+	case d == 0 && beginsRequest(data), d == 1 && beginsAnswer(data):
+		f.proto = ProtoHTTP
+	case d == 0 && len(data) < 16 && f.has(synSeen) && f.half[0].bytes == 0 && couldBegin(data):
+		f.proto = ProtoHTTP
+	case f.has(synSeen):
+		f.proto = ProtoOther
+	}
+	return data
+}
+
+// couldBegin: the first bytes of a method.
+func couldBegin(b []byte) bool {
+	for _, c := range b {
+		if c < 'A' || c > 'Z' {
+			return false
+		}
+	}
+	return true
+}
+
+// skipProxy takes a header of the PROXY protocol off.
+func skipProxy(b []byte) []byte {
+	switch {
+	case bytes.HasPrefix(b, proxyV1):
+		if k := bytes.IndexByte(b[:min(len(b), 108)], '\n'); k > 0 {
+			return b[k+1:]
+		}
+	case len(b) >= 16 && bytes.HasPrefix(b, proxyV2):
+		return b[min(len(b), 16+int(b[14])<<8+int(b[15])):]
+	}
+	return b
+}
+
+// flip swaps the sides of a flow whose client was guessed wrongly.
+func (t *Table) flip(f *flow) {
+	f.second = !f.second
+	f.half[0], f.half[1] = f.half[1], f.half[0]
+	for k := range f.ring {
+		f.ring[k].kind ^= fromServer
+	}
+	swap := func(s Side) Side {
+		if s == Nobody {
+			return s
+		}
+		return Client + Server - s
+	}
+	f.closer, f.resetBy = swap(f.closer), swap(f.resetBy)
+	f.bits &^= guessed
+}
+
+// http reads messages of one side and returns what is left.
+func (t *Table) http(i uint32, d, n int, ts int64, data []byte) []byte {
+	h := &t.flows[i].half[d]
+	switch h.state {
+	case atStart:
+		return t.head(i, d, n, ts, data)
+	case inBody, inChunk:
+		k := int(min(h.left, uint64(len(data))))
+		t.counted(i, d, n, ts, k)
+		if h.left -= uint64(k); h.left == 0 {
+			if h.state == inChunk {
+				h.state = inChunkEnd
+			} else {
+				t.messageEnd(i, d, n, ts)
+			}
+		}
+		return data[k:]
+	case inClose:
+		t.counted(i, d, n, ts, len(data))
+		return nil
+	case isLost:
+		if d == 0 && beginsRequest(data) || d == 1 && beginsAnswer(data) {
+			h.state = atStart
+			return data
+		}
+		return nil
+	case isOpaque:
+		return nil
+	}
+	return t.chunked(i, d, n, ts, data)
+}
+
+// chunked reads the frame of a chunked body.
+func (t *Table) chunked(i uint32, d, n int, ts int64, data []byte) []byte {
+	h := &t.flows[i].half[d]
+	for k, c := range data {
+		switch h.state {
+		case inSize:
+			v := hex(c)
+			switch {
+			case v < 16 && h.left < 1<<56:
+				h.left = h.left<<4 | uint64(v)
+			case c == '\n':
+				if h.left > 0 {
+					h.state = inChunk
+					return data[k+1:]
+				}
+				h.state = inTrailer
+			case c == '\r':
+			default:
+				h.state = inExt
+			}
+		case inExt:
+			if c == '\n' {
+				if h.left > 0 {
+					h.state = inChunk
+					return data[k+1:]
+				}
+				h.state = inTrailer
+			}
+		case inChunkEnd:
+			if c == '\n' {
+				h.state, h.left = inSize, 0
+			}
+		case inTrailer:
+			switch c {
+			case '\r':
+			case '\n':
+				t.messageEnd(i, d, n, ts)
+				return data[k+1:]
+			default:
+				h.state = inTrailerLine
+			}
+		case inTrailerLine:
+			if c == '\n' {
+				h.state = inTrailer
+			}
+		}
+	}
+	return nil
+}
+
+func hex(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c|0x20 >= 'a' && c|0x20 <= 'f':
+		return c | 0x20 - 'a' + 10
+	}
+	return 255
+}
+
+// counted notes payload of a body.
+func (t *Table) counted(i uint32, d, n int, ts int64, k int) {
+	f := &t.flows[i]
+	if d == 0 {
+		if f.last != 0 {
+			e := t.ex[f.last]
+			e.ReqBytes += uint64(k)
+			e.Sent, e.SentN = ts, uint32(n)
+		}
+		return
+	}
+	if e := t.answering(f); e != nil {
+		e.Bytes += uint64(k)
+		e.End, e.EndN = ts, uint32(n)
+	}
+}
+
+// answering is the exchange whose answer is under way, or comes next.
+func (t *Table) answering(f *flow) *Exchange {
+	for k := f.first; k != 0; k = t.ex[k].next {
+		if !t.ex[k].ended {
+			return t.ex[k]
+		}
+	}
+	return nil
+}
+
+// head reads a message's head, which may need several packets.
+func (t *Table) head(i uint32, d, n int, ts int64, data []byte) []byte {
+	f := &t.flows[i]
+	h := &f.half[d]
+	at := part{t: ts, n: uint32(n), seq: h.next}
+	rest := data
+	if h.part == 0 {
+		for len(rest) > 0 && (rest[0] == '\r' || rest[0] == '\n') {
+			rest = rest[1:]
+		}
+		if len(rest) == 0 {
+			return nil
+		}
+		if ok := t.plausible(i, d, n, ts, rest); !ok {
+			return nil
+		}
+		k := headEnd(rest)
+		if k < 0 {
+			if !t.parts.add(&h.part, rest, ts, uint32(n), h.next) {
+				h.state = isLost
+			}
+			return nil
+		}
+		t.message(i, d, n, ts, at, rest[:k], rest[k:])
+		return rest[k:]
+	}
+	before := len(t.parts.all[h.part].data)
+	if !t.parts.add(&h.part, data, ts, uint32(n), h.next) {
+		h.state = isLost
+		return nil
+	}
+	p := &t.parts.all[h.part]
+	from := max(0, before-3)
+	k := headEnd(p.data[from:])
+	if k < 0 {
+		return nil
+	}
+	k += from
+	at = part{t: p.t, n: p.n, seq: p.seq}
+	t.scratch = append(t.scratch[:0], p.data[:k]...)
+	t.parts.put(&h.part)
+	rest = data[k-before:]
+	t.message(i, d, n, ts, at, t.scratch, rest)
+	return rest
+}
+
+// headEnd is how long a head is with its empty line; negative if it goes on.
+func headEnd(b []byte) int {
+	from := 0
+	for {
+		k := bytes.IndexByte(b[from:], '\n')
+		if k < 0 {
+			return -1
+		}
+		k += from
+		switch {
+		case k+1 < len(b) && b[k+1] == '\n':
+			return k + 2
+		case k+2 < len(b) && b[k+1] == '\r' && b[k+2] == '\n':
+			return k + 3
+		}
+		from = k + 1
+	}
+}
+
+// plausible: what comes where a head must begin is one.
+func (t *Table) plausible(i uint32, d, n int, ts int64, b []byte) bool {
+	f := &t.flows[i]
+	h := &f.half[d]
+	if d == 0 {
+		if beginsRequest(b) || len(b) < 16 && couldBegin(b) {
+			return true
+		}
+		h.state = isLost
+		return false
+	}
+	if beginsAnswer(b) || len(b) < 9 && bytes.HasPrefix([]byte("HTTP/1."), b[:min(len(b), 7)]) {
+		return true
+	}
+	h.state = isLost
+	if e := t.answering(f); e != nil && e.First == 0 && f.gaps == 0 && (f.has(synSeen) || e.Index > 1) {
+		e.First, e.FirstN, e.End, e.EndN = ts, uint32(n), ts, uint32(n)
+		e.Bad = e.keep(b, maxValue)
+		if bytes.HasPrefix(b, []byte("SSH-")) {
+			t.Stats.Requests-- // no HTTP server was asked
+		}
+		f.mark(MarkData, d, uint32(n), ts, 0, 0)
+		t.emit(f, e, BadAnswer)
+	}
+	return false
+}
+
+var seed = maphash.MakeSeed()
+
+// message takes a whole head; rest is what came with it of the body.
+func (t *Table) message(i uint32, d, n int, ts int64, at part, head, rest []byte) {
+	if d == 0 {
+		t.request(i, n, ts, at, head)
+	} else {
+		t.answer(i, n, ts, at, head, rest)
+	}
+}
+
+// body is what a head tells of what follows it.
+type body struct {
+	length  int64 // negative: not told
+	chunked bool
+	h2c     bool
+}
+
+func (t *Table) request(i uint32, n int, ts int64, at part, head []byte) {
+	f := &t.flows[i]
+	h := &f.half[0]
+	t.unseenAnswers(f)
+	if f.queued >= maxQueue {
+		h.state = isOpaque
+		return
+	}
+	e := t.asks(i, at, n, ts)
+	t.Stats.Requests++
+	e.Hash = maphash.Bytes(seed, head)
+	b := t.requestFields(e, head)
+	switch {
+	case b.chunked:
+		h.state, h.left = inSize, 0
+	case b.length > 0:
+		h.state, h.left = inBody, uint64(b.length)
+	default:
+		e.ReqWhole = true
+		h.state = atStart
+	}
+	t.asked(i, e)
+}
+
+// unseenAnswers lets go of requests whose answers passed and were not
+// captured.
+func (t *Table) unseenAnswers(f *flow) {
+	for f.first != 0 && t.missed(f) {
+		e := t.ex[f.first]
+		if e.ended || e.First != 0 {
+			return
+		}
+		t.emit(f, e, Open)
+		f.half[1].next = f.half[0].acked
+		f.half[1].state = isLost
+	}
+}
+
+// missed: the client acknowledges more than was captured of the server's.
+func (t *Table) missed(f *flow) bool {
+	s := &f.half[1]
+	if s.held != 0 || !seen(s) {
+		return false
+	}
+	off := int32(f.half[0].acked - s.next)
+	return off > 1 && off < inWindow
+}
+
+func (t *Table) answer(i uint32, n int, ts int64, at part, head, rest []byte) {
+	f := &t.flows[i]
+	h := &f.half[1]
+	status, proto, ok := statusLine(head)
+	if !ok {
+		h.state = isLost
+		return
+	}
+	t.Stats.Answers++
+	f.mark(MarkAnswer, 1, at.n, at.t, 0, uint16(status))
+	e := t.answering(f)
+	if status < 200 && status != 101 {
+		return // more is to come
+	}
+	if e == nil {
+		e = t.newEx(f, i)
+		e.Unpaired, e.ReqWhole = true, true
+		e.Start, e.StartN = at.t, at.n
+	}
+	e.Status, e.Proto = status, proto
+	e.First, e.FirstN, e.End, e.EndN = at.t, at.n, ts, uint32(n)
+	e.Early = !e.ReqWhole
+	b := answerFields(head)
+	if b.length >= 0 {
+		e.Want = b.length
+	}
+	if t.opt.OnAnswer != nil {
+		t.opt.OnAnswer(Flow{t, i}, e, head, rest)
+	}
+	switch {
+	case status == 101, e.connect && status < 300:
+		t.tunnel(i, n, ts, e, b)
+	case e.noBody || status == 204 || status == 304:
+		t.messageEnd(i, 1, n, ts)
+	case b.chunked:
+		h.state, h.left = inSize, 0
+	case b.length > 0:
+		h.state, h.left = inBody, uint64(b.length)
+	case b.length == 0:
+		t.messageEnd(i, 1, n, ts)
+	default:
+		h.state = inClose
+	}
+}
+
+// tunnel: from here on, something else is spoken.
+func (t *Table) tunnel(i uint32, n int, ts int64, e *Exchange, b body) {
+	f := &t.flows[i]
+	e.ReqWhole = true
+	t.messageEnd(i, 1, n, ts)
+	for d := range f.half {
+		f.half[d].state = isOpaque
+		t.parts.put(&f.half[d].part)
+	}
+	if b.h2c {
+		f.proto = ProtoH2
+		for d := range f.half {
+			f.half[d].state, f.half[d].left = atStart, 0
+		}
+	}
+}
+
+// messageEnd: the last byte of a side's message passed.
+func (t *Table) messageEnd(i uint32, d, n int, ts int64) {
+	f := &t.flows[i]
+	f.half[d].state = atStart
+	if d == 0 {
+		if f.last == 0 {
+			return
+		}
+		e := t.ex[f.last]
+		e.ReqWhole, e.Sent, e.SentN = true, ts, uint32(n)
+		if e.ended {
+			t.emit(f, e, Answered)
+		}
+		return
+	}
+	e := t.answering(f)
+	if e == nil {
+		return
+	}
+	e.ended, e.End, e.EndN = true, ts, uint32(n)
+	if e.ReqWhole {
+		t.emit(f, e, Answered)
+	}
+}
+
+// ended: a side's FIN; a body that goes up to the close is whole.
+func (t *Table) ended(i uint32, d int) {
+	f := &t.flows[i]
+	if h := &f.half[d]; d == 1 && f.proto == ProtoHTTP && h.state == inClose {
+		t.messageEnd(i, 1, int(h.closeN), h.lastT)
+	}
+}
+
+// httpGap passes over bytes that were not captured.
+func (t *Table) httpGap(i uint32, d, size int) {
+	f := &t.flows[i]
+	h := &f.half[d]
+	switch h.state {
+	case inBody, inChunk:
+		if uint64(size) <= h.left {
+			t.counted(i, d, int(f.lastN), f.lastT, size)
+			if h.left -= uint64(size); h.left > 0 {
+				return
+			}
+			if h.state == inChunk {
+				h.state = inChunkEnd
+			} else {
+				t.messageEnd(i, d, int(f.lastN), f.lastT)
+			}
+			return
+		}
+	case inClose:
+		t.counted(i, d, int(f.lastN), f.lastT, size)
+		return
+	case isOpaque:
+		return
+	}
+	h.state = isLost
+	// What it was about to answer may have been answered in what is missing.
+	if d == 1 {
+		if e := t.answering(f); e != nil {
+			t.emit(f, e, Open)
+		}
+	} else if f.last != 0 {
+		if e := t.ex[f.last]; !e.ReqWhole {
+			e.ReqWhole = true
+			if e.ended {
+				t.emit(f, e, Answered)
+			}
+		}
+	}
+}
