@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"culprit/internal/source"
 	"culprit/internal/wire"
 )
 
@@ -91,7 +92,7 @@ func (f *Failure) sentence() string {
 	}
 	fmt.Fprintf(&b, " %s -> %s", f.Client, f.Server)
 	if f.Request.Method != "" {
-		b.WriteString(" " + plain(f.Request.Method+" "+f.Request.Target, maxTold))
+		b.WriteString(" " + plain(f.Request.Method+" "+source.Redact(f.Request.Target), maxTold))
 	}
 	return b.String()
 }

@@ -44,9 +44,9 @@ func filterFor(link wire.LinkType, ports []uint16, loopback int) ([]bpf.RawInstr
 const (
 	packetOutgoing = 4       // PACKET_OUTGOING of linux/if_packet.h
 	wholeFrame     = 1 << 18 // more than any frame
-	// maxPorts bounds a filter: some 24 instructions a port, of the 4096 that
+	// MaxPorts bounds a filter: some 24 instructions a port, of the 4096 that
 	// the kernel takes.
-	maxPorts = 64
+	MaxPorts = 64
 )
 
 // ethernet finds the IP header behind no, one or two VLAN tags. The kernel

@@ -16,8 +16,6 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
-
-	"culprit/internal/wire"
 )
 
 // resets listens to the kernel's tracepoint tcp_send_reset, which since Linux
@@ -216,9 +214,10 @@ func resetProgram(l resetLayout, events int) asm.Instructions {
 		asm.Mov.Reg(asm.R6, asm.R1),
 		asm.LoadMem(asm.R7, asm.R6, 0, asm.DWord),
 		asm.LoadMem(asm.R8, asm.R6, 8, asm.DWord),
+		asm.Mov.Imm(asm.R1, 0),
 	}
 	for at := int16(scratch); at < 0; at += 8 {
-		p = append(p, asm.StoreImm(asm.R10, at, 0, asm.DWord))
+		p = append(p, asm.StoreMem(asm.R10, at, asm.R1, asm.DWord))
 	}
 	p = append(p,
 		asm.FnKtimeGetNs.Call(),

@@ -203,14 +203,15 @@ func (r *recorder) keep(fs []Failure) {
 		if f.over {
 			until = min(after, at+lag)
 		}
-		s := r.sliceFor(f, flow, fresh)
+		legs := r.twins.of(f)
+		s := r.sliceFor(f, flow, legs, fresh)
 		if s == nil || !s.join(flow, since, until) {
 			s = &slice{kind: f.kind(), server: f.Server, begun: at, notes: map[note]string{}}
 			s.join(flow, since, until)
 			fresh, why = append(fresh, s), append(why, nil)
 		}
 		s.tell(flow, at, "culprit: "+f.sentence())
-		for _, l := range r.twins.of(f) {
+		for _, l := range legs {
 			if s.join(flowOf(l.client, l.server), since, after) {
 				twins[i]++
 			}
@@ -240,9 +241,15 @@ func (r *recorder) keep(fs []Failure) {
 }
 
 // sliceFor chooses the slice that a failure belongs to, or nil.
-func (r *recorder) sliceFor(f *Failure, flow flowID, fresh []*slice) *slice {
-	for _, s := range slices.Concat(r.slicer.open, fresh) {
+func (r *recorder) sliceFor(f *Failure, flow flowID, legs []*leg, fresh []*slice) *slice {
+	all := slices.Concat(r.slicer.open, fresh)
+	for _, s := range all {
 		if !s.over && s.member(flow) != nil {
+			return s
+		}
+	}
+	for _, s := range all {
+		if !s.over && len(s.members) < maxMembers && slices.ContainsFunc(legs, func(l *leg) bool { return s.member(flowOf(l.client, l.server)) != nil }) {
 			return s
 		}
 	}

@@ -39,8 +39,10 @@ const (
 	ringAlign = 8
 	// ringPad is the flow of a record that only fills the array's end.
 	ringPad = ^uint64(0)
-	// minRing is the least ring: a few of the longest frames.
-	minRing = 1 << 20
+	// MinRing is the least ring: a few of the longest frames.
+	MinRing = 1 << 20
+	// MaxRing is the largest.
+	MaxRing = 16 << 30
 	// bytesPerFlow bounds the connections that the ring's index holds: one for
 	// so many bytes of ring. A flood of connections of one packet each shortens
 	// the ring instead of growing the index.
@@ -49,7 +51,7 @@ const (
 
 // newRing returns a ring of size bytes that holds frames for keep nanoseconds.
 func newRing(size int, keep int64) *ring {
-	size = max(size, minRing) &^ (ringAlign - 1)
+	size = max(size, MinRing) &^ (ringAlign - 1)
 	return &ring{buf: make([]byte, size), keep: keep, flows: map[uint64]chain{}, most: size / bytesPerFlow}
 }
 

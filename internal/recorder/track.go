@@ -3,6 +3,8 @@ package recorder
 import (
 	"bytes"
 	"fmt"
+	"regexp"
+	"slices"
 	"time"
 
 	"culprit/internal/wire"
@@ -20,10 +22,14 @@ const maxFlows = 128 << 10
 
 func newTracker(r *recorder) tracker {
 	f := &follower{r: r}
-	f.table = wire.NewTable(wire.Options{
-		IDHeaders: r.opt.IDHeaders, MaxFlows: maxFlows, Slow: r.opt.Slow,
-		OnRequest: f.request, OnAnswer: f.answer, OnExchange: f.exchange, OnSlow: f.slow, OnConn: f.conn,
-	})
+	opt := wire.Options{
+		IDHeaders: slices.Concat(r.opt.IDHeaders, idHeaders), MaxFlows: maxFlows,
+		OnRequest: f.request, OnAnswer: f.answer, OnExchange: f.exchange, OnConn: f.conn,
+	}
+	if r.opt.Slow > 0 {
+		opt.Slow, opt.OnSlow = r.opt.Slow, f.slow
+	}
+	f.table = wire.NewTable(opt)
 	return f
 }
 
@@ -79,7 +85,7 @@ func (t *follower) exchange(f wire.Flow, e *wire.Exchange) {
 	}
 	if e.HasClosed && e.ClosedAgo > 0 {
 		x.Says = fmt.Sprintf("it had closed %s before the request", e.ClosedAgo.Round(time.Microsecond))
-	} else if e.Idle > 0 && (what == Reset || what == Closed) {
+	} else if e.Idle >= time.Millisecond && (what == Reset || what == Closed) {
 		x.Says = fmt.Sprintf("idle for %s before the request", e.Idle.Round(time.Millisecond))
 	}
 	t.fail(f, e, x)
@@ -95,13 +101,32 @@ func (t *follower) fail(f wire.Flow, e *wire.Exchange, x Failure) {
 	t.r.failed(x)
 }
 
+// idHeaders are fields that gateways hand on, and by which a request is known
+// again on the other side.
+var idHeaders = []string{
+	"x-request-id", "x-correlation-id", "x-kong-request-id", "x-amzn-requestid", "x-amz-cf-id", "cf-ray", "x-azure-ref",
+	"x-vercel-id", "x-railway-request-id", "x-trace-id", "traceparent", "x-b3-traceid", "x-amzn-trace-id", "x-cloud-trace-context",
+}
+
 // requestOf copies what is known of a request.
 func requestOf(e *wire.Exchange) Request {
 	q := Request{Method: string(e.Method), Target: string(e.Target), Begin: e.Start}
 	for _, id := range e.IDs {
-		q.IDs = append(q.IDs, string(id))
+		q.IDs = append(q.IDs, hopless(string(id), &q))
 	}
 	return q
+}
+
+// traces are ids of a whole trace, with a part that each hop changes.
+var traces = regexp.MustCompile(`^(?:[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}|.*Root=([^;]+).*|([0-9a-f]{32})/.*)$`)
+
+// hopless is what of an id is the same on both sides of a gateway. A trace has
+// many requests, so one of it counts together with the request line.
+func hopless(id string, q *Request) string {
+	if m := traces.FindStringSubmatch(id); m != nil {
+		return m[1] + m[2] + m[3] + " " + q.Method + " " + q.Target
+	}
+	return id
 }
 
 func (t *follower) conn(c *wire.Conn) {
