@@ -47,6 +47,11 @@ var secretHeaders = regexp.MustCompile(`(?i)^(?:(?:proxy-)?authorization|(?:set-
 // schemes stay in front of a credential: they tell how it was given.
 var schemes = regexp.MustCompile(`(?i)^(?:basic|bearer|digest|negotiate|ntlm|token|aws4-hmac-sha256)[ \t]+`)
 
+// begin tells where the stream begins.
+func (m *masker) begin(seq uint32) {
+	*m = masker{next: seq, from: seq, known: true}
+}
+
 // mask overwrites the secrets of a segment's payload, which begins at sequence
 // number seq and was size bytes long on the wire.
 func (m *masker) mask(payload []byte, seq uint32, size int) {

@@ -266,7 +266,10 @@ func (r *recorder) told(f *Failure, s *slice, twins int) {
 		return
 	}
 	k := &Kept{Failure: *f, File: s.name, Twins: twins}
-	k.Kernel = cmp.Or(r.reasons.of(f.Server, f.Client, f.Time.UnixNano()), r.reasons.of(f.Client, f.Server, f.Time.UnixNano()))
+	switch f.What {
+	case Refused, Reset, Cut, ClientReset:
+		k.Kernel = cmp.Or(r.reasons.of(f.Server, f.Client, f.Time.UnixNano()), r.reasons.of(f.Client, f.Server, f.Time.UnixNano()))
+	}
 	r.opt.OnKept(k)
 }
 

@@ -208,7 +208,11 @@ func (w *slicer) write(s *slice, f frame) error {
 		}
 		if !w.secrets {
 			if m := s.member(f.flow); m != nil {
-				m.masks[direction(&seg)].mask(seg.Payload, seg.Seq, seg.Len)
+				mask := &m.masks[direction(&seg)]
+				if seg.Flags&wire.SYN != 0 {
+					mask.begin(seg.Seq + 1)
+				}
+				mask.mask(seg.Payload, seg.Seq, seg.Len)
 			}
 		}
 	}
