@@ -50,6 +50,11 @@ func (s *story) facts() []fact.Fact {
 		return cmp.Or(x.Time.Compare(y.Time), strings.Compare(x.Origin.Path, y.Origin.Path), cmp.Compare(x.Origin.Line, y.Origin.Line))
 	})
 	return slices.CompactFunc(s.found, func(a, b fact.Fact) bool {
+		// A packet may be where a request ended and its connection too.
+		_, conn := a.(*fact.Conn)
+		if _, other := b.(*fact.Conn); conn != other {
+			return false
+		}
 		x, y := a.Head().Origin, b.Head().Origin
 		return x.Path == y.Path && x.Line == y.Line && x.Line > 0
 	})
@@ -64,10 +69,38 @@ func (s *story) narrow(rep *report.Report) {
 	for _, f := range slices.Concat(rep.World.Failures, rep.World.Recovered) {
 		if mine(f) {
 			s.found = append(s.found, f.Facts()...)
+			for _, c := range f.Conns {
+				s.found = append(s.found, c)
+			}
 			if f.BackendRequest != nil {
 				s.found = append(s.found, f.BackendRequest)
 			}
 		}
 	}
+	s.connections(rep.World)
 	rep.Verdicts = slices.DeleteFunc(rep.Verdicts, func(v *cause.Verdict) bool { return !slices.ContainsFunc(v.Failures, mine) })
+}
+
+// connections adds those over which the requests of the story went.
+func (s *story) connections(w *failure.World) {
+	type key struct{ path, id string }
+	over, has := map[key]bool{}, map[fact.Fact]bool{}
+	for _, f := range s.found {
+		has[f] = true
+		r, ok := f.(*fact.Request)
+		if !ok {
+			continue
+		}
+		over[key{r.Origin.Path, r.ConnID}] = r.ConnID != ""
+		for _, a := range r.Attempts {
+			if a.ConnID != "" {
+				over[key{r.Origin.Path, a.ConnID}] = true
+			}
+		}
+	}
+	for _, c := range w.Conns {
+		if over[key{c.Origin.Path, c.ID}] && !has[c] {
+			s.found = append(s.found, c)
+		}
+	}
 }

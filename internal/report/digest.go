@@ -29,6 +29,7 @@ type digest struct {
 	Plot                           plot
 	Story                          []chapter
 	Rungs                          []ladder
+	captures                       map[string]bool // inputs that hold packets, by path
 	zone                           *time.Location
 }
 
@@ -49,6 +50,8 @@ type finding struct {
 	Next     []cause.Next
 	Apart    []string
 	Links    []string
+	Wires    []*wire  // examples, the most telling first
+	Filters  []filter // that show all of them in Wireshark
 }
 
 // proof is a signal with the places it rests on.
@@ -64,6 +67,7 @@ type cite struct {
 	Line      int
 	Text      string
 	Time      time.Time
+	Packet    bool // Line is a packet's number
 	Default   bool // a documented default, not something written in the file
 }
 
@@ -84,7 +88,9 @@ func (r *Report) digest() *digest {
 			d.Left += f.N
 		}
 	}
+	d.captures = map[string]bool{}
 	for _, in := range r.Inputs {
+		d.captures[in.Path] = in.captured()
 		in.Path, in.Title, in.Err = clean(in.Path), clean(in.Title), clean(in.Err)
 		in.FirstSkipped.Text, in.FirstUnrecognised.Text = clean(in.FirstSkipped.Text), clean(in.FirstUnrecognised.Text)
 		d.Inputs = append(d.Inputs, in)
@@ -107,7 +113,7 @@ func (r *Report) digest() *digest {
 	d.Assumptions = r.assumptions(d)
 	d.Plot = d.plot()
 	d.Rungs = ladders(w)
-	d.Story = chapters(r.Story)
+	d.Story = d.chapters(r.Story)
 	return d
 }
 
@@ -147,17 +153,17 @@ func (d *digest) finding(v *cause.Verdict) *finding {
 	f.Who = who(v.Blame)
 	f.Sentence = d.sentence(f)
 	for _, s := range v.Signals {
-		f.Evidence = append(f.Evidence, proofOf(s))
+		f.Evidence = append(f.Evidence, d.proofOf(s))
 	}
 	if len(f.Evidence) == 0 && len(v.Failures) > 0 {
 		says := "what is told of them"
 		if v.Mechanism != "" {
 			says = mechanismWords(v.Mechanism)
 		}
-		f.Evidence = []proof{proofOf(cause.Signal{Says: says, Why: "what the evidence says of these failures", Facts: cause.Cite(v.Failures)})}
+		f.Evidence = []proof{d.proofOf(cause.Signal{Says: says, Why: "what the evidence says of these failures", Facts: cause.Cite(v.Failures)})}
 	}
 	for _, s := range v.Doubts {
-		f.Doubts = append(f.Doubts, proofOf(s))
+		f.Doubts = append(f.Doubts, d.proofOf(s))
 	}
 	for _, o := range v.RuledOut {
 		f.Not = append(f.Not, rival{o.Cause.ID, clean(o.Says), o.Confidence})
@@ -175,14 +181,16 @@ func (d *digest) finding(v *cause.Verdict) *finding {
 	if v.Clock != nil {
 		f.Apart = append(f.Apart, d.clock(v.Clock))
 	}
+	f.Wires = wires(v)
+	f.Filters = filtersOf(v, f.Wires)
 	return f
 }
 
-func proofOf(s cause.Signal) proof {
+func (d *digest) proofOf(s cause.Signal) proof {
 	p := proof{Says: clean(s.Says), Why: clean(s.Why), Weight: s.Weight}
 	seen := map[string]bool{}
 	for _, x := range s.Facts {
-		c := citeOf(x)
+		c := d.citeOf(x)
 		key := fmt.Sprint(c.Path, c.Line, c.Text)
 		if !seen[key] {
 			seen[key] = true
@@ -192,9 +200,12 @@ func proofOf(s cause.Signal) proof {
 	return p
 }
 
-func citeOf(x fact.Fact) cite {
+func (d *digest) citeOf(x fact.Fact) cite {
 	h := x.Head()
-	c := cite{Path: clean(h.Origin.Path), Line: h.Origin.Line, Text: clean(h.Origin.Text), URL: clean(h.Origin.URL), Time: h.Time}
+	c := cite{Path: clean(h.Origin.Path), Line: h.Origin.Line, Text: clean(h.Origin.Text), URL: clean(h.Origin.URL), Time: h.Time, Packet: d.isPacket(x)}
+	if conn, ok := x.(*fact.Conn); ok && c.Text == "" {
+		c.Text = clean(connSays(conn))
+	}
 	if set, ok := x.(*fact.Setting); ok && set.Basis == fact.Default {
 		c.Default, c.Text = true, defaultText(set)
 	}
@@ -300,7 +311,7 @@ func (r *Report) assumptions(d *digest) []string {
 	}
 	for _, in := range d.Inputs {
 		if in.Backwards > 0 {
-			out = append(out, fmt.Sprintf("%s: time runs backwards at %s, as if several logs were joined or a clock was set", d.short(in.Path), cause.Count(in.Backwards, "line")))
+			out = append(out, fmt.Sprintf("%s: time runs backwards at %s, as if several logs were joined or a clock was set", d.short(in.Path), cause.Count(in.Backwards, in.unit())))
 		}
 	}
 	return out

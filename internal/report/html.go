@@ -82,11 +82,7 @@ type citeOnPage struct {
 
 // Cite hands a cite to its template.
 func (p htmlPage) Cite(c cite) citeOnPage {
-	where := p.Short(c.Path)
-	if c.Line > 0 {
-		where = fmt.Sprintf("%s:%d", where, c.Line)
-	}
-	return citeOnPage{c, where}
+	return citeOnPage{c, c.at(p.Short(c.Path))}
 }
 
 // Tone is the colour of the finding with a number.

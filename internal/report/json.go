@@ -34,6 +34,8 @@ type jsonChapter struct {
 	Path  string  `json:"path"`
 	Line  int     `json:"line"`
 	Text  string  `json:"text"`
+
+	Connections []jsonConn `json:"connections,omitempty"`
 }
 
 // instant is RFC 3339 in UTC, null if not known.
@@ -98,6 +100,9 @@ type jsonVerdict struct {
 	Contrasts  []jsonContrast `json:"contrasts"`
 	Clock      *jsonClock     `json:"clock,omitempty"`
 	IDs        []string       `json:"request_ids,omitempty"`
+	// Connections are those of examples; DisplayFilters show all of them.
+	Connections    []jsonConn   `json:"connections,omitempty"`
+	DisplayFilters []jsonFilter `json:"display_filter,omitempty"`
 }
 
 type jsonBlame struct {
@@ -203,7 +208,7 @@ func JSON(w io.Writer, r *Report) error {
 		}
 	}
 	for _, c := range d.Story {
-		out.Story = append(out.Story, jsonChapter{instant{c.At}, c.Party, c.Says, c.Cite.Path, c.Cite.Line, c.Cite.Text})
+		out.Story = append(out.Story, jsonChapter{Time: instant{c.At}, Party: c.Party, Says: c.Says, Path: c.Cite.Path, Line: c.Cite.Line, Text: c.Cite.Text, Connections: jsonConns(c.wires())})
 	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -250,6 +255,10 @@ func jsonVerdictOf(f *finding) jsonVerdict {
 	}
 	if c := f.Clock; c != nil {
 		v.Clock = &jsonClock{c.Every.Seconds(), c.At.Seconds(), c.In, c.Of, c.Bursts}
+	}
+	v.Connections = jsonConns(f.Wires)
+	for _, x := range f.Filters {
+		v.DisplayFilters = append(v.DisplayFilters, jsonFilter{x.Path, x.Expr(), x.More})
 	}
 	for _, x := range f.Failures {
 		for _, id := range x.IDs {

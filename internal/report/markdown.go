@@ -48,7 +48,11 @@ func (m *markdown) head() {
 		m.para("## The story of this request")
 		for _, c := range m.d.Story {
 			m.line(fmt.Sprintf("- %s **%s**: %s", m.d.stamp(c), prose(c.Party), prose(c.Says)))
-			m.line("  " + place(c.Cite) + " " + code(c.Cite.Text))
+			m.line("  " + strings.TrimSpace(place(c.Cite)+" "+code(c.Cite.Text)))
+			if c.Wire != nil {
+				m.line("")
+				m.wire(c.Wire)
+			}
 		}
 		m.line("")
 		m.para(m.d.outcome())
@@ -77,6 +81,7 @@ func (m *markdown) finding(f *finding) {
 	}
 	m.para(meta)
 	m.proofs("Evidence", f.Evidence, true)
+	m.wires(f)
 	m.proofs("What speaks against it", f.Doubts, false)
 	m.list("What sets the failures apart", f.Apart)
 	m.fix(f.Fix)
@@ -122,7 +127,7 @@ func place(c cite) string {
 	if c.Line == 0 {
 		return "**" + prose(path.Base(c.Path)) + "**"
 	}
-	return fmt.Sprintf("**%s:%d**", prose(path.Base(c.Path)), c.Line)
+	return "**" + c.at(prose(path.Base(c.Path))) + "**"
 }
 
 func (m *markdown) list(head string, items []string) {
@@ -193,9 +198,39 @@ func (m *markdown) inputs() {
 			}
 			bad = append(bad, s)
 		}
-		m.line(fmt.Sprintf("| %s | %s | %s | %s |", prose(in.Path), prose(in.Title), number(in.Lines), strings.ReplaceAll(strings.Join(bad, "; "), "|", `\|`)))
+		m.line(fmt.Sprintf("| %s | %s | %s | %s |", prose(in.Path), prose(in.Title), in.count(), strings.ReplaceAll(strings.Join(bad, "; "), "|", `\|`)))
 	}
 	m.line("")
+}
+
+// wires draws one example of a finding, and prints how to see all packets.
+func (m *markdown) wires(f *finding) {
+	list := m.d.examples(f)
+	if len(list) == 0 && len(f.Filters) == 0 {
+		return
+	}
+	m.para("### On the wire")
+	for _, w := range list[:min(len(list), 1)] {
+		m.wire(w)
+	}
+	for _, x := range f.Filters {
+		m.fence(x.Command())
+		if s := x.Rest(); s != "" {
+			m.para(s)
+		}
+	}
+}
+
+// wire draws a ladder as text does.
+func (m *markdown) wire(w *wire) {
+	if w.Says != "" {
+		m.para(prose(w.Says))
+	}
+	t := text{d: m.d}
+	bare := *w
+	bare.Says = ""
+	t.wire(&bare, 0)
+	m.fence(t.b.String())
 }
 
 // fence writes lines to paste between marks longer than any in them.

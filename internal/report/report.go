@@ -49,7 +49,7 @@ type Input struct {
 	Path     string
 	Format   string // id of the format read; empty if none was recognised
 	Title    string // the format's title
-	Lines    int
+	Lines    int    // or packets, of a capture
 	Requests int
 	// Skipped lines are of a known format and unreadable, Unrecognised ones of
 	// none; the first of each as an example.

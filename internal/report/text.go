@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"io"
-	"path"
 	"slices"
 	"strings"
 
@@ -103,6 +102,7 @@ func (t *text) finding(f *finding) {
 	small := !t.verbose && len(t.d.findings()) > 1 && f.No > 1 && f.N*tiny < t.d.Failed
 	t.facts(f, in)
 	t.proofs(f, in, small)
+	t.wires(f, in, small)
 	if small {
 		if f.Fix.Summary != "" {
 			t.wrap(noPaint, in, "Fix: ", f.Fix.Summary)
@@ -173,12 +173,17 @@ func (t *text) cites(p proof, in, most int) {
 	}
 }
 
-// joinLines writes "a.log:3, a.log:7" as "a.log:3, 7".
+// joinLines writes "a.log:3, a.log:7" as "a.log:3, 7", and packets as
+// "a.pcap packet 3, 7".
 func joinLines(in []string) []string {
 	var out []string
 	prev := ""
 	for _, s := range in {
-		if i := strings.LastIndexByte(s, ':'); i > 0 && s[:i] == prev {
+		i := strings.LastIndexByte(s, ':')
+		if k := strings.LastIndex(s, packetWord); k > i {
+			i = k + len(packetWord) - 1
+		}
+		if i > 0 && s[:i] == prev {
 			s = s[i+1:]
 		} else if i > 0 {
 			prev = s[:i]
@@ -187,6 +192,9 @@ func joinLines(in []string) []string {
 	}
 	return out
 }
+
+// packetWord stands between a capture and a packet's number.
+const packetWord = " packet "
 
 // cite shows one line behind its place, cut after a few lines of text.
 func (t *text) cite(c cite, where string, in int) {
@@ -221,17 +229,7 @@ func (t *text) where(c cite) string {
 	if c.Path == "" {
 		return ""
 	}
-	p := t.d.short(c.Path)
-	if p == "-" {
-		p = "standard input"
-	}
-	if cells(p) > columns-16 {
-		p = ".../" + path.Base(p)
-	}
-	if c.Line == 0 {
-		return p
-	}
-	return fmt.Sprintf("%s:%d", p, c.Line)
+	return c.at(t.d.pathWords(c.Path))
 }
 
 func (t *text) doubts(f *finding, in int) {
@@ -369,6 +367,9 @@ func (t *text) story() {
 	for _, c := range t.d.Story {
 		t.wrap(noPaint, 2, pad(t.d.stamp(c), 14), c.Party+": "+c.Says)
 		t.cite(c.Cite, t.where(c.Cite), 16)
+		if c.Wire != nil {
+			t.wire(c.Wire, 4)
+		}
 	}
 	t.blank()
 	t.wrap(bold, 0, "", t.d.outcome())
@@ -387,7 +388,7 @@ func (t *text) inputs() {
 	for _, in := range t.d.Inputs {
 		if in.Read() {
 			wide = max(wide, min(36, cells(t.d.short(in.Path))))
-			lines = max(lines, cells(plural(in.Lines, "line", "lines")))
+			lines = max(lines, cells(in.Amount()))
 		}
 	}
 	listed := 0
@@ -410,7 +411,7 @@ func (t *text) inputs() {
 		if title == "" {
 			title = in.Format
 		}
-		t.put(noPaint, 2, pad(name, wide)+"  "+padLeft(plural(in.Lines, "line", "lines"), lines)+"  "+title)
+		t.put(noPaint, 2, pad(name, wide)+"  "+padLeft(in.Amount(), lines)+"  "+title)
 	}
 	if listed == 0 {
 		t.put(noPaint, 2, "nothing")
@@ -460,16 +461,16 @@ func (in *Input) troubles() []trouble {
 		if in.Unrecognised > 0 {
 			at = in.FirstUnrecognised
 		}
-		return append(out, trouble{"the last line is cut", at})
+		return append(out, trouble{"the last " + in.unit() + " is cut", at})
 	}
 	if in.Skipped > 0 {
-		out = append(out, trouble{plural(in.Skipped, "line is", "lines are") + " damaged, the first", in.FirstSkipped})
+		out = append(out, trouble{plural(in.Skipped, in.unit()+" is", in.unit()+"s are") + " damaged, the first", in.FirstSkipped})
 	}
 	switch {
 	case in.Unrecognised > 0 && in.Unrecognised >= in.Lines:
 		out = append(out, trouble{"no format recognised; its first line", in.FirstUnrecognised})
 	case in.Unrecognised > 0:
-		out = append(out, trouble{fmt.Sprintf("%s of %s not recognised, the first", number(in.Unrecognised), plural(in.Lines, "line", "lines")), in.FirstUnrecognised})
+		out = append(out, trouble{fmt.Sprintf("%s of %s not recognised, the first", number(in.Unrecognised), in.Amount()), in.FirstUnrecognised})
 	case !in.Read() && in.Err == "" && in.Lines == 0:
 		out = append(out, trouble{says: "empty"})
 	case !in.Read() && in.Err == "":

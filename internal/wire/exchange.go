@@ -158,7 +158,7 @@ func (t *Table) asks(i uint32, at part, n int, ts int64) *Exchange {
 // asked: the request's head was read.
 func (t *Table) asked(i uint32, e *Exchange) {
 	if t.opt.OnSlow != nil {
-		t.slow.put(due{e.Start + int64(t.opt.Slow), uint32(e.self), e.serial})
+		t.later(&t.slow, due{e.Start + int64(t.opt.Slow), uint32(e.self), e.serial})
 	}
 	if t.opt.OnRequest != nil {
 		t.opt.OnRequest(Flow{t, i}, e)

@@ -225,7 +225,7 @@ func (t *Table) control(i uint32, d, n int, ts int64, s *Segment) {
 		if !f.has(synSeen) {
 			f.openedT, f.isn = ts, s.Seq
 			f.bits |= synSeen
-			t.opening.put(due{ts + patience, i, f.num})
+			t.later(&t.opening, due{ts + patience, i, f.num})
 		}
 		f.synT = ts
 		f.syns++
@@ -314,7 +314,7 @@ func (t *Table) settles(i uint32, ts int64) {
 	f := &t.flows[i]
 	if !f.closing {
 		f.closing = true
-		t.closing.put(due{ts + settle, i, f.num})
+		t.later(&t.closing, due{ts + settle, i, f.num})
 	}
 }
 
@@ -470,7 +470,7 @@ func (t *Table) finish(i uint32) {
 		t.opt.OnConn(t.describe(f))
 	}
 	t.release(f)
-	t.over.put(due{t.now + linger, i, f.num})
+	t.later(&t.over, due{t.now + linger, i, f.num})
 }
 
 // fate is how an exchange ended that did not end well.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"math"
 	"time"
 )
 
@@ -67,6 +68,7 @@ type Table struct {
 	held   held
 
 	closing, opening, slow, over queue
+	soon                         int64 // nothing in them is due before
 
 	// Of the few flows that need more, by flow.num.
 	h2    map[uint32]*h2conn
@@ -294,8 +296,17 @@ func (t *Table) Tick(now int64) {
 	t.due()
 }
 
+// later puts d into q.
+func (t *Table) later(q *queue, d due) {
+	q.put(d)
+	t.soon = min(t.soon, d.at)
+}
+
 // due does what has come to its time.
 func (t *Table) due() {
+	if t.now < t.soon && t.over.len() <= maxLinger {
+		return
+	}
 	for t.closing.ready(t.now) {
 		d := t.closing.take()
 		if f := &t.flows[d.i]; f.num == d.num && !f.done && f.closing {
@@ -319,6 +330,12 @@ func (t *Table) due() {
 		d := t.over.take()
 		if f := &t.flows[d.i]; f.num == d.num && f.done {
 			t.drop(d.i)
+		}
+	}
+	t.soon = math.MaxInt64
+	for _, q := range [...]*queue{&t.closing, &t.opening, &t.slow, &t.over} {
+		if q.len() > 0 {
+			t.soon = min(t.soon, q.items[q.head].at)
 		}
 	}
 }
