@@ -34,6 +34,7 @@ type member struct {
 	from  int64 // frames from this ring position on are not yet written
 	since int64 // and none older than this
 	until int64 // nor any younger
+	whole bool  // all of them are written
 	masks [2]masker
 }
 
@@ -82,7 +83,9 @@ func (s *slice) gateway(f *Failure) bool {
 // join takes a connection in, or keeps it longer.
 func (s *slice) join(flow flowID, since, until int64) bool {
 	if m := s.member(flow); m != nil {
-		m.until = max(m.until, until)
+		if until > m.until {
+			m.until, m.whole = until, false
+		}
 		return true
 	}
 	if len(s.members) >= maxMembers {
@@ -157,10 +160,14 @@ func (w *slicer) flush(s *slice, upTo int64) error {
 	}
 	w.frames = w.frames[:0]
 	for _, m := range s.members {
+		if m.whole {
+			continue
+		}
+		m.whole = m.until <= upTo
 		n := len(w.frames)
 		var lost bool
 		w.frames, lost = w.ring.of(w.frames, m.flow, m.from, m.since)
-		if lost && m.from > 0 {
+		if lost && m.from > 0 && w.ring.oldest() <= m.until {
 			w.stats.Lost++
 		}
 		got := w.frames[n:]
