@@ -61,7 +61,7 @@ const nginxLogFormat = "nginx.log_format"
 
 // env makes the readers' environment of the flags.
 func (f *evidenceFlags) env() (*source.Env, error) {
-	env := &source.Env{}
+	env := &source.Env{Banners: sources.Banners()}
 	zone, err := parseZone(f.zone)
 	if err != nil {
 		return nil, err
@@ -218,7 +218,7 @@ func (ev *evidence) inputs() []report.Input {
 		in := report.Input{
 			Path: r.Path, Format: r.Format, Title: titles[r.Format], Lines: r.Lines, Requests: r.Requests, Skipped: r.Skipped, Unrecognised: r.Unknown,
 			FirstSkipped: report.Excerpt{Line: r.FirstSkipped.N, Text: r.FirstSkipped.Text}, FirstUnrecognised: report.Excerpt{Line: r.FirstUnknown.N, Text: r.FirstUnknown.Text},
-			Cut: r.Cut, Backwards: r.Backwards, First: r.First, Last: r.Last,
+			Cut: r.Cut, Backwards: r.Backwards, Counts: r.Counts, First: r.First, Last: r.Last,
 		}
 		if r.Err != nil {
 			in.Err = cmp.Or(damage(r), why(r.Err))

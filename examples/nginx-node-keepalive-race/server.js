@@ -1,5 +1,6 @@
 'use strict';
 const http = require('http');
+
 const host = process.env.HOST || '0.0.0.0';
 const port = Number(process.env.PORT || 3000);
 

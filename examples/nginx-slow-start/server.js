@@ -8,7 +8,7 @@ const log = (entry) => console.log(JSON.stringify({ time: new Date().toISOString
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function handle(req, url, body) {
-  if (req.method === 'POST') await sleep(200 + Math.random() * 600);
+  if (req.method === 'POST') await sleep(1000 + Math.random() * 1600);
   await sleep(3 + Math.random() * 25);
   if (req.method === 'POST') return { status: 201, body: { id: Math.ceil(Math.random() * 1e6) } };
   if (req.method === 'DELETE') return { status: 204 };

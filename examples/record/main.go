@@ -1,14 +1,15 @@
 // Command record makes the faults of package lab with real servers and writes
 // the evidence they leave to examples/NAME.
 //
-//	go run ./examples/record            all of them, some 75 minutes
+//	go run ./examples/record            all of them, some 90 minutes
 //	go run ./examples/record NAME...    the named ones
 //	go run ./examples/record -list      the names
 //	go run ./examples/record -index     only README.md, from what is recorded
 //
 // It runs as root or as a user; as root it starts the servers as www-data, and
-// only then can it record those scenarios that need two users or the kernel's
-// memory limits.
+// only then can it record those scenarios that need two users, the kernel's
+// memory limits or a network namespace. Where the wire is recorded, a user needs
+// CAP_NET_RAW.
 //
 // It exits with 0 if all were recorded, with 1 if one was not, and with 2 for
 // an unknown name.

@@ -241,6 +241,9 @@ type Conn struct {
 	BytesOut    Int `json:"bytes_out,omitzero"`
 	Retransmits Int `json:"retransmits,omitzero"`
 	ZeroWindows Int `json:"zero_windows,omitzero"` // times a receiver said it had no room
+	// Together is how many other connections of the server its side closed
+	// within a hundredth of a second of this one.
+	Together Int `json:"closed_together,omitzero"`
 	// Foreign: the reset came with a time to live or an IP id unlike those of
 	// the party in whose name it was sent: a middlebox sent it.
 	Foreign string `json:"foreign_reset,omitempty"` // "ttl 57, its other packets have 64"
@@ -359,6 +362,8 @@ type Setting struct {
 	Num   Int    `json:"number,omitzero"`
 	Text  string `json:"value,omitempty"`
 	Basis Basis  `json:"basis"`
+	// Note tells of a Measured value how: "8 of 8 idle connections ...".
+	Note string `json:"note,omitempty"`
 	// Spelling is how this party's user writes the knob, with {s}, {ms} or
 	// {n} for the value: "keepalive_timeout {s}s;".
 	Spelling string `json:"spelling,omitempty"`

@@ -35,8 +35,11 @@ func (w *World) build(g []*fact.Request, attached map[*fact.Request][]*fact.Requ
 			reporter = r
 		}
 	}
-	f.Gateway = reporter.Party
+	f.Gateway = gatewayOf(g, reporter)
 	f.mechanism(reporter, attached[reporter])
+	if reporter.Wire {
+		f.worded(g, attached)
+	}
 	if !f.failed(outer) {
 		if !f.retried(outer, attached[outer]) {
 			return nil
@@ -44,6 +47,20 @@ func (w *World) build(g []*fact.Request, attached map[*fact.Request][]*fact.Requ
 		f.Recovered = true
 	}
 	return f
+}
+
+// worded takes the words of parties for what a capture shows without any.
+func (f *Failure) worded(g []*fact.Request, attached map[*fact.Request][]*fact.Request) {
+	for _, r := range slices.Backward(g) {
+		if r.Wire {
+			continue
+		}
+		fill(&f.Code, r.Code)
+		for _, p := range attached[r] {
+			fill(&f.Detail, p.Detail)
+		}
+		fill(&f.Detail, r.Detail)
+	}
 }
 
 // describe takes what the request was from the outermost record, and what that

@@ -21,7 +21,19 @@ type Skew struct {
 // vantage names who recorded a request.
 func vantage(r *fact.Request) string {
 	p := r.Party
+	if r.Wire {
+		return "capture/" + r.Origin.Path + "/" + viewOf(r)
+	}
 	return strings.Join([]string{p.Tech, p.Name, p.Host}, "/")
+}
+
+// viewOf names whose view of its requests a capture shows: a gateway's, or
+// that of those who ask.
+func viewOf(r *fact.Request) string {
+	if r.Client == "" {
+		return ""
+	}
+	return r.Party.Address
 }
 
 // clusters groups the records of one request by different parties: by request
@@ -60,6 +72,7 @@ func (w *World) clusters(fulls []*fact.Request, attached map[*fact.Request][]*fa
 	if logs, names := logs(fulls); len(names) > 1 {
 		w.byTime(fulls, logs, names, parent, find)
 	}
+	byPlace(fulls, parent, find)
 	groups := map[int][]*fact.Request{}
 	var roots []int
 	for i, r := range fulls {
@@ -83,6 +96,9 @@ func (w *World) clusters(fulls []*fact.Request, attached map[*fact.Request][]*fa
 // depth orders parties from the client inwards, where nothing better is known:
 // content networks, then clouds' balancers, then everything in the cluster.
 func depth(r *fact.Request) int {
+	if r.Wire {
+		return wireDepth(r)
+	}
 	if r.Party.Role == fact.RoleClient {
 		return 0
 	}
@@ -144,11 +160,14 @@ func (w *World) skew(a, b string) time.Duration {
 
 // vantages numbers who recorded each request, and names them.
 func vantages(fulls []*fact.Request) (at []int, names []string) {
-	type party struct{ tech, name, host string }
+	type party struct{ tech, name, host, capture, view string }
 	number := map[party]int{}
 	at = make([]int, len(fulls))
 	for i, r := range fulls {
-		p := party{r.Party.Tech, r.Party.Name, r.Party.Host}
+		p := party{tech: r.Party.Tech, name: r.Party.Name, host: r.Party.Host}
+		if r.Wire {
+			p = party{capture: r.Origin.Path, view: viewOf(r)}
+		}
 		n, ok := number[p]
 		if !ok {
 			n = len(names)
@@ -163,11 +182,14 @@ func vantages(fulls []*fact.Request) (at []int, names []string) {
 // logs numbers the logs that requests stand in: a party may write two of the
 // same requests, or a log may be given twice. Each is named by its party.
 func logs(fulls []*fact.Request) (at []int, names []string) {
-	type log struct{ tech, name, host, path string }
+	type log struct{ tech, name, host, path, view string }
 	number := map[log]int{}
 	at = make([]int, len(fulls))
 	for i, r := range fulls {
-		p := log{r.Party.Tech, r.Party.Name, r.Party.Host, r.Origin.Path}
+		p := log{r.Party.Tech, r.Party.Name, r.Party.Host, r.Origin.Path, ""}
+		if r.Wire {
+			p = log{path: r.Origin.Path, view: viewOf(r)}
+		}
 		n, ok := number[p]
 		if !ok {
 			n = len(names)

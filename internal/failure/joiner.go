@@ -126,6 +126,7 @@ func (w *World) join(fulls, partials, backend []*fact.Request) {
 	w.ejected()
 	slices.SortStableFunc(w.Recovered, compareFailures)
 	w.backendRequests(backend)
+	w.connections()
 }
 
 // pages gives an error page that somebody saw, without a time and without a

@@ -44,6 +44,7 @@ func newWorld(events []*fact.Event, settings []*fact.Setting, samples []*fact.Sa
 	}
 	slices.SortStableFunc(w.Events, func(a, b *fact.Event) int { return compareHeads(&a.Header, &b.Header) })
 	slices.SortStableFunc(w.Settings, func(a, b *fact.Setting) int { return compareHeads(&a.Header, &b.Header) })
+	w.spell()
 	for _, e := range w.Events {
 		w.byKind[e.Kind] = append(w.byKind[e.Kind], e)
 		w.span(e.Time)

@@ -44,7 +44,8 @@ var absence = []Scenario{
 		Fault: "connect-refused", Also: []string{"rollout-no-drain"}, Blame: Backend,
 		Doc: "gunicorn is stopped and started again three seconds later; meanwhile Apache answers 503. (A worker that ProxyPass names " +
 			"directly is tried again at once by Apache 2.4.71; older ones disable it for 60 s.)",
-		Run: func(ctx context.Context, st *Stage) error { return apacheRefused(ctx, st, "http://@app@", "") },
+		Wire: atBackend,
+		Run:  func(ctx context.Context, st *Stage) error { return apacheRefused(ctx, st, "http://@app@", "") },
 	},
 	{
 		Name: "apache-worker-disabled", Front: "apache2", Backend: "gunicorn",
@@ -60,7 +61,8 @@ var absence = []Scenario{
 		Fault: "connect-refused", Blame: Backend,
 		Doc: "Four times the application is away for two seconds and nothing in its log says why; Caddy answers 502 `connect: " +
 			"connection refused`.",
-		Run: caddyRefused,
+		Wire: atBackend,
+		Run:  caddyRefused,
 	},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"net"
+	"strconv"
 	"strings"
 )
 
@@ -22,6 +23,8 @@ func appFile(name string) string {
 type nodeApp struct {
 	Name   string // of its address and its log; "app" if empty
 	Host   int    // last number of its address
+	IP     string // the whole address, instead of Host; may be empty
+	Far    bool   // on the far host of the stage's Road
 	Flags  []string
 	Setup  string // source after the first lines
 	Routes string // source at the head of the handler
@@ -40,9 +43,22 @@ func (a nodeApp) name() string {
 
 const nodePort = 3000
 
+// address reserves an address; those of a far host are all free.
+func (a nodeApp) address(st *Stage) (string, error) {
+	switch {
+	case a.Far:
+		addr := net.JoinHostPort(st.road.Far, strconv.Itoa(nodePort))
+		st.Set(a.name(), addr)
+		return addr, nil
+	case a.IP != "":
+		return st.addrOf(a.name(), a.IP, nodePort)
+	}
+	return st.Addr(a.name(), a.Host, nodePort)
+}
+
 // prepare reserves the address, writes server.js and opens the log.
 func (a nodeApp) prepare(st *Stage) (Command, string, error) {
-	addr, err := st.Addr(a.name(), a.Host, nodePort)
+	addr, err := a.address(st)
 	if err != nil {
 		return Command{}, "", err
 	}
@@ -71,6 +87,7 @@ func (a nodeApp) prepare(st *Stage) (Command, string, error) {
 		Env:     append([]string{"HOST=" + host, "PORT=" + port}, a.Env...),
 		Stdout:  log,
 		Stderr:  log,
+		Far:     a.Far,
 	}, addr, nil
 }
 

@@ -9,21 +9,24 @@ var controls = []Scenario{
 	{
 		Name: "control-client-aborts", Front: "nginx", Backend: "node",
 		Fault: "client-abort", Blame: Client, Control: true,
-		Doc: "Some clients give up on a slow search after a fraction of a second; nginx logs 499. Nothing is wrong with proxy or application.",
-		Run: clientAborts,
+		Doc:  "Some clients give up on a slow search after a fraction of a second; nginx logs 499. Nothing is wrong with proxy or application.",
+		Wire: atBackend,
+		Run:  clientAborts,
 	},
 	{
 		Name: "control-app-502", Front: "nginx", Backend: "node",
 		Fault: "app-generated", Blame: Backend, Control: true,
 		Doc: "The application itself answers 502 or 503 to a few payments, because its provider declines or is in maintenance. nginx " +
 			"relays that; neither gateway nor network is at fault.",
-		Run: appAnswers,
+		Wire: []Capture{{File: "backend.pcap", Of: []string{"app"}, Any: true}},
+		Run:  appAnswers,
 	},
 	{
 		Name: "control-healthy", Front: "nginx", Backend: "node",
 		Blame: None, Control: true,
-		Doc: "Nothing fails. The log is in nginx's combined format, without any field about the upstream.",
-		Run: healthy,
+		Doc:  "Nothing fails. The log is in nginx's combined format, without any field about the upstream.",
+		Wire: atBackend,
+		Run:  healthy,
 	},
 	{
 		Name: "control-retried-gets", Front: "nginx", Backend: "node",
@@ -31,6 +34,7 @@ var controls = []Scenario{
 		Doc: "As nginx-node-keepalive-race, but all requests are GETs. nginx writes an error for each one that crossed a close, sends " +
 			"it again, and every client gets its answer: errors in the log, and not one failed request.",
 		Played: "the 40 ms between the two hosts (a user-space relay); the idle gaps are aimed at the close.",
+		Wire:   atBackend,
 		Run:    retriedGets,
 	},
 	{
@@ -39,6 +43,7 @@ var controls = []Scenario{
 		Doc: "Two deployments restart both applications in turn. On SIGTERM these first fail their health check, so that HAProxy takes " +
 			"them out, and exit seven seconds later: nothing is lost. The few 502 and 503 are the application's own answers to payments, before, during and after the deployments.",
 		Played: "syslog; systemd's lines in the journal; deploy.log is the lab's own deployment.",
+		Wire:   atPair,
 		Run:    gracefulRollout,
 	},
 }

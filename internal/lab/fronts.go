@@ -18,6 +18,7 @@ type nginx struct {
 	Level    string // of the error log; "warn" if empty
 	Format   string // of the access log: "timed" if empty, or "json", "combined"
 	Cred     *syscall.Credential
+	IP       string // of its address; its own if empty
 }
 
 const nginxText = `@main@worker_processes 1;
@@ -69,7 +70,11 @@ proxy_set_header X-Request-ID $request_id;
 `
 
 func startNginx(ctx context.Context, st *Stage, n nginx) (*Process, error) {
-	addr, err := st.Addr("front", 1, frontPort)
+	ip := n.IP
+	if ip == "" {
+		ip = st.subnet + "1"
+	}
+	addr, err := st.addrOf("front", ip, frontPort)
 	if err != nil {
 		return nil, err
 	}

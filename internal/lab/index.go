@@ -19,9 +19,11 @@ Client, proxy and application have addresses of their own in 127.0.0.0/8. The di
 ran in reads ` + "`" + Home + "`" + ` here, the kernel's release ` + Kernel + `; nothing else was edited.
 
 ` + "`" + ExpectedDir + "/NAME.json`" + ` is the truth about each folder and no evidence: the cause's id (and, under ` + "`also`" + `, ids that
-are no worse a name for the same), who is to blame (backend, proxy, dns, client or none), whether it is a
+are no worse a name for the same), who is to blame (backend, proxy, dns, client, network or none), whether it is a
 control in which the infrastructure is healthy, and what the clients counted: requests, failures (answered
-5xx or not at all), requests given up by the client.
+5xx or not at all), requests given up by the client. ` + "`server_idle_s`" + ` is how long the application keeps an idle
+connection, measured at its own port (median of several, ` + "`server_idle_spread_s`" + ` how far apart they were), and ` + "`captures`" + ` names what tcpdump recorded of the wire:
+at the application's port, if nothing else is said, with packets cut to 400 bytes.
 
 `
 
@@ -55,6 +57,11 @@ func WriteIndex(dir string) error {
 		fmt.Fprintf(&told, "\n## %s\n%s in front of %s. %s\n", s.Name, s.Front, s.Backend, s.Doc)
 		if s.Played != "" {
 			fmt.Fprintf(&told, "\nPlayed: %s\n", s.Played)
+		}
+		for i, name := range truth.Captures {
+			if i < len(s.Wire) {
+				fmt.Fprintf(&told, "\nCapture: %s, %s.\n", name, s.Wire[i].told())
+			}
 		}
 	}
 	b.WriteString(told.String())

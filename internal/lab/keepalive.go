@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -19,6 +20,7 @@ var keepAlive = []Scenario{
 		Doc: "nginx keeps idle connections to Node for 60 s, Node closes them after about 6 s (it says 5). " +
 			"A request that crosses the close on the wire is lost: GETs are sent again and succeed, POSTs end as 502.",
 		Played: "the 40 ms between the two hosts (a user-space relay); the idle gaps are aimed at the close.",
+		Wire:   []Capture{{File: "legs.pcap", Of: []string{"front", "app"}}},
 		Run:    nginxRace,
 	},
 	{
@@ -27,6 +29,7 @@ var keepAlive = []Scenario{
 		Doc: "HAProxy re-uses idle connections that Node closes after about 6 s. When a request crosses the close, HAProxy " +
 			"closes the client's connection without an answer and without a log line; only the load balancer in front reports a 502.",
 		Played: "the load balancer in front (a Go proxy that logs in the form of Google's), the 40 ms to Node (a relay), syslog; the idle gaps are aimed.",
+		Wire:   []Capture{{File: "backend.pcap", Of: []string{"app"}, Snap: wholePackets}},
 		Run:    haproxyRace,
 	},
 	{
@@ -35,6 +38,7 @@ var keepAlive = []Scenario{
 		Doc: "A load balancer keeps idle connections for 600 s, Node closes them after about 6 s. POSTs that cross the close end as " +
 			"502 backend_connection_closed_before_data_sent_to_client, GETs are tried again.",
 		Played: "the load balancer (a Go reverse proxy with a pool of 600 s that logs in the form of Google's), the 40 ms to Node (a relay); the idle gaps are aimed.",
+		Wire:   atBackend,
 		Run:    edgeRace,
 	},
 	{
@@ -43,6 +47,7 @@ var keepAlive = []Scenario{
 		Doc: "Apache keeps idle connections to Node without limit, Node closes them after about 6 s. A request that crosses the close " +
 			"gets 502 if it is the first on its client connection; on a later one Apache closes the client's connection without an answer.",
 		Played: "the 40 ms between the two hosts (a user-space relay); the idle gaps are aimed at the close.",
+		Wire:   []Capture{{File: "front.pcap", Of: []string{"front"}}, {File: "backend.pcap", Of: []string{"app"}}},
 		Run:    apacheRace,
 	},
 	{
@@ -51,6 +56,7 @@ var keepAlive = []Scenario{
 		Doc: "gunicorn's threads close idle connections after keepalive = 2 s (in truth up to a second later), nginx keeps them for 60. " +
 			"POSTs that cross the close end as 502, GETs are sent again.",
 		Played: "the 40 ms between the two hosts (a user-space relay); the idle gaps are aimed at the close.",
+		Wire:   atBackend,
 		Run:    gunicornRace,
 	},
 }
@@ -68,14 +74,46 @@ func startFarNode(ctx context.Context, st *Stage) (time.Duration, error) {
 	return startWire(ctx, st)
 }
 
-// startWire puts a relay in front of @app@ and measures through it.
+// startWire puts a relay in front of @app@ and measures through it, and beside
+// it, which is the truth about the server.
 func startWire(ctx context.Context, st *Stage) (time.Duration, error) {
 	if err := startRelay(st); err != nil {
 		return 0, err
 	}
+	beside := make(chan error, 1)
+	go func() {
+		var err error
+		st.serverIdle, st.idleSpread, err = medianIdle(ctx, st.Word("app"))
+		beside <- err
+	}()
 	idle, err := measureIdle(ctx, st.Word("wire"))
-	st.logf("an idle connection lives %v", idle)
+	err = errors.Join(err, <-beside)
+	st.logf("an idle connection lives %v, at the server itself %v within %v", idle, st.serverIdle, st.idleSpread)
 	return idle, err
+}
+
+const (
+	idleProbes = 9
+	// probeGap sets the probes apart: servers that look for idle connections
+	// once a second close them at once or nearly a second late.
+	probeGap = 130 * time.Millisecond
+)
+
+// medianIdle measures the idle time-out of addr with several connections, and
+// how far apart their ends were.
+func medianIdle(ctx context.Context, addr string) (median, spread time.Duration, err error) {
+	var lives [idleProbes]time.Duration
+	var errs [idleProbes]error
+	var wg sync.WaitGroup
+	for i := range lives {
+		if err := pause(ctx, probeGap); err != nil {
+			return 0, 0, err
+		}
+		wg.Go(func() { lives[i], errs[i] = measureIdle(ctx, addr) })
+	}
+	wg.Wait()
+	slices.Sort(lives[:])
+	return lives[idleProbes/2], lives[idleProbes-1] - lives[0], errors.Join(errs[:]...)
 }
 
 // startRelay puts a relay, @wire@, in front of @app@.
@@ -97,6 +135,7 @@ func startRelay(st *Stage) error {
 	if err != nil {
 		return err
 	}
+	relay.from = net.ParseIP(st.subnet + "1")
 	st.onClose(func() { relay.Close() })
 	return nil
 }

@@ -32,7 +32,9 @@ var packages = map[string]string{
 	"php-fpm8.2":  "php8.2-fpm",
 	"uwsgi":       "uwsgi",
 	"ss":          "iproute2",
+	"ip":          "iproute2",
 	"puma":        "puma",
+	"tcpdump":     "tcpdump",
 }
 
 // systemDirs are searched before $PATH: servers are in sbin, which users'

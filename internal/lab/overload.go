@@ -13,6 +13,7 @@ var overload = []Scenario{
 		Doc: "Two sync workers and a backlog of 8. When forty ask for invoices at once the listen queue is full, the kernel drops " +
 			"further SYNs, and nginx gives up connecting after 2 s with 504. ss.txt was taken in the middle of it.",
 		Played: "the billing service that takes 0.7 s.",
+		Wire:   atBackend,
 		Run:    gunicornBacklog,
 	},
 	{

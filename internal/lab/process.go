@@ -18,6 +18,7 @@ type Command struct {
 	Stdout  io.Writer // nil discards
 	Stderr  io.Writer // nil is a file that is no evidence, but read when a run fails
 	Cred    *syscall.Credential
+	Far     bool   // run on the far host of the stage's Road
 	Umask   string // shell notation, for example "0177"; empty leaves it alone
 }
 
@@ -71,7 +72,11 @@ func (st *Stage) launch(c Command) (*Process, error) {
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: cred}
 	cmd.WaitDelay = stopGrace
-	if err := cmd.Start(); err != nil {
+	start := cmd.Start
+	if c.Far {
+		start = func() error { return st.road.inside(cmd.Start) }
+	}
+	if err := start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.Program, err)
 	}
 	p := &Process{cmd: cmd, done: make(chan struct{})}

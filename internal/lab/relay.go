@@ -19,6 +19,7 @@ type Relay struct {
 	listener net.Listener
 	target   string
 	delay    time.Duration
+	from     net.IP // dials from here for a proxy that has no address of its own; may be nil
 
 	wg     sync.WaitGroup
 	ctx    context.Context
@@ -61,7 +62,7 @@ func (r *Relay) accept() {
 
 func (r *Relay) join(near *net.TCPConn) {
 	defer near.Close()
-	var d net.Dialer
+	d := net.Dialer{LocalAddr: r.source(near)}
 	c, err := d.DialContext(r.ctx, "tcp", r.target)
 	if err != nil {
 		reset(near)
@@ -75,6 +76,16 @@ func (r *Relay) join(near *net.TCPConn) {
 	wg.Go(func() { r.pump(near, far) })
 	wg.Go(func() { r.pump(far, near) })
 	wg.Wait()
+}
+
+// source is the address that the target sees: that of the proxy, since a wire
+// has none.
+func (r *Relay) source(near net.Conn) net.Addr {
+	ip := near.RemoteAddr().(*net.TCPAddr).IP
+	if r.from != nil && ip.Equal(net.IPv4(127, 0, 0, 1)) {
+		ip = r.from
+	}
+	return &net.TCPAddr{IP: ip}
 }
 
 // A segment is what one read brought: bytes, or the end of the stream.

@@ -35,6 +35,7 @@ var replies = []Scenario{
 			"closes. Where HAProxy has passed on the beginning it logs 200 with SD and the client holds half a file; where all came " +
 			"in one piece it logs 502 with PH.",
 		Played: "syslog.",
+		Wire:   []Capture{{File: "legs.pcap", Of: []string{"front", "app"}, Snap: wholePackets}},
 		Run:    midResponse,
 	},
 	{
@@ -43,6 +44,7 @@ var replies = []Scenario{
 		Doc: "nginx speaks TLS to the application and verifies its certificate, which expires in mid-traffic and is renewed twelve " +
 			"seconds later; meanwhile every handshake fails and nginx answers 502.",
 		Played: "the authority that issued the certificates.",
+		Wire:   []Capture{{File: "backend.pcap", Of: []string{"app"}, Snap: wholePackets, From: 40 * time.Second, To: 66 * time.Second}},
 		Run:    tlsExpired,
 	},
 }

@@ -14,6 +14,7 @@ var restarts = []Scenario{
 		Doc: "Each deployment restarts two applications in turn, twelve seconds apart. On SIGTERM the application exits at once: " +
 			"requests it was working on are cut. GETs are sent to the other one, POSTs end as 502.",
 		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
+		Wire:   atPair,
 		Run: func(ctx context.Context, st *Stage) error {
 			return rollingRestart(ctx, st, hastyShop, []int{118, 119, 120, 121, 122}, 12*time.Second, 8*time.Second)
 		},
@@ -24,6 +25,7 @@ var restarts = []Scenario{
 		Doc: "As nginx-rolling-restart, but with four seconds between the two restarts: nginx still sets the first aside " +
 			"(fail_timeout is 10 s) when the second goes, and answers 502 `no live upstreams` although both are up.",
 		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
+		Wire:   atPair,
 		Run: func(ctx context.Context, st *Stage) error {
 			return rollingRestart(ctx, st, hastyShop, []int{118, 119}, 4*time.Second, 32*time.Second)
 		},
@@ -35,6 +37,7 @@ var restarts = []Scenario{
 			"deployment restarts the second one two seconds after the first: for three seconds nobody listens, and nginx " +
 			"sets both aside for some more.",
 		Played: "systemd's lines in the journal; deploy.log is the lab's own deployment.",
+		Wire:   atPair,
 		Run:    slowStart,
 	},
 	{

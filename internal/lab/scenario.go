@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,20 +16,22 @@ const (
 	Proxy   = "proxy"
 	DNS     = "dns"
 	Client  = "client"
+	Network = "network"
 	None    = "none"
 )
 
 // A Scenario is one fault made with real servers.
 type Scenario struct {
-	Name    string   // folder of the evidence
-	Front   string   // the proxy, by its package's name
-	Backend string   // the application server
-	Fault   string   // id of the true cause; empty where nothing failed
-	Also    []string // ids that are no worse a name for it
-	Blame   string   // Backend, Proxy, DNS, Client or None
-	Control bool     // true where the infrastructure is healthy
-	Doc     string   // what happens and why, one paragraph
-	Played  string   // which parts are not the real thing; empty if none
+	Name    string    // folder of the evidence
+	Front   string    // the proxy, by its package's name
+	Backend string    // the application server
+	Fault   string    // id of the true cause; empty where nothing failed
+	Also    []string  // ids that are no worse a name for it
+	Blame   string    // Backend, Proxy, DNS, Client, Network or None
+	Control bool      // true where the infrastructure is healthy
+	Doc     string    // what happens and why, one paragraph
+	Played  string    // which parts are not the real thing; empty if none
+	Wire    []Capture // what is recorded of the wire; empty if it has no part in the story
 	Run     func(ctx context.Context, st *Stage) error
 }
 
@@ -42,6 +45,11 @@ type Expected struct {
 	Requests int      `json:"requests"` // sent by the clients
 	Failed   int      `json:"failed"`   // answered 5xx or not at all, as the clients saw it
 	Aborted  int      `json:"aborted"`  // given up by the client
+	// ServerIdle is how long the application keeps an idle connection: the
+	// median of several, measured at its own port. 0 is not measured.
+	ServerIdle float64  `json:"server_idle_s,omitempty"`
+	IdleSpread float64  `json:"server_idle_spread_s,omitempty"` // between the shortest and the longest of them
+	Captures   []string `json:"captures,omitempty"`             // recordings of the wire
 }
 
 // ExpectedDir is the folder, beside those of the evidence, that holds the truth
@@ -57,7 +65,7 @@ func ExpectedPath(dir string) string {
 func Scenarios() []Scenario {
 	var all []Scenario
 	for _, family := range [][]Scenario{
-		keepAlive, workerDeath, limits, overload, absence, restarts, slowness, replies, files, controls,
+		keepAlive, workerDeath, limits, overload, absence, restarts, slowness, replies, files, wireFaults, roads, controls,
 	} {
 		all = append(all, family...)
 	}
@@ -83,6 +91,7 @@ func Record(ctx context.Context, s Scenario, dir string, logf func(format string
 		return Expected{}, err
 	}
 	defer st.close()
+	st.traffic.begin = func() error { return st.startCaptures(ctx, s.Wire) }
 	if err := s.Run(ctx, st); err != nil {
 		return Expected{}, fmt.Errorf("%s: %w\n%s", s.Name, err, st.lastWords())
 	}
@@ -91,10 +100,14 @@ func Record(ctx context.Context, s Scenario, dir string, logf func(format string
 	if err := pause(ctx, flushTime); err != nil {
 		return Expected{}, err
 	}
+	if err := st.stopCaptures(); err != nil {
+		return Expected{}, fmt.Errorf("%s: %w", s.Name, err)
+	}
 	tally := st.traffic.Tally()
 	truth := Expected{
 		Cause: s.Fault, Also: s.Also, Blame: s.Blame, Control: s.Control,
 		Requests: tally.Requests, Failed: tally.Failed, Aborted: tally.Aborted,
+		ServerIdle: tenths(st.serverIdle), IdleSpread: tenths(st.idleSpread),
 	}
 	logf("%s: %v", s.Name, tally)
 	if err := plausible(s, truth); err != nil {
@@ -102,6 +115,9 @@ func Record(ctx context.Context, s Scenario, dir string, logf func(format string
 	}
 	return truth, st.collect(dir, truth)
 }
+
+// tenths returns seconds, rounded to tenths of a millisecond.
+func tenths(d time.Duration) float64 { return math.Round(d.Seconds()*1e4) / 1e4 }
 
 // flushTime is how long log readers may lag behind their servers.
 const flushTime = time.Second

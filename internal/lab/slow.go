@@ -11,13 +11,15 @@ var slowness = []Scenario{
 		Fault: "response-timeout", Blame: Backend,
 		Doc: "Some reports take 8 s, nginx waits 5 (proxy_read_timeout) and answers 504. The application finishes later and logs " +
 			"a 200 that nobody receives.",
-		Run: nginxTimeout,
+		Wire: atBackend,
+		Run:  nginxTimeout,
 	},
 	{
 		Name: "haproxy-response-timeout", Front: "haproxy", Backend: "node",
 		Fault: "response-timeout", Blame: Backend,
 		Doc:    "Some reports take 8 s, HAProxy waits 5 (timeout server) and answers 504 with sH. The application finishes later and logs a 200.",
 		Played: "syslog.",
+		Wire:   []Capture{{File: "backend.pcap", Of: []string{"app"}, Nano: true}},
 		Run:    haproxyTimeout,
 	},
 	{

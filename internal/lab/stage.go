@@ -30,13 +30,22 @@ type Stage struct {
 	cred    *syscall.Credential
 	traffic *Traffic
 
+	recorders  []*recorder
+	road       *Road         // nil without a far host
+	serverIdle time.Duration // of the application, measured at its own port; 0 is not measured
+	idleSpread time.Duration // between the shortest and the longest measured
+
 	mu      sync.Mutex
 	words   map[string]string // values of @name@ in configurations
 	kept    []kept
 	closers []func() // in order of start; run in reverse
 }
 
-type kept struct{ from, to string }
+// A kept file is evidence. A raw one is no text.
+type kept struct {
+	from, to string
+	raw      bool
+}
 
 // unprivileged is the user that servers run as when the lab is run by root:
 // as root they would demand or log other things than in real installations.
@@ -96,10 +105,13 @@ func (st *Stage) Path(name string) string { return filepath.Join(st.dir, name) }
 // address, port the wanted port, replaced by a free one where it is taken. In
 // configurations @name@ stands for it.
 func (st *Stage) Addr(name string, host, port int) (string, error) {
-	ip := st.subnet + strconv.Itoa(host)
+	return st.addrOf(name, st.subnet+strconv.Itoa(host), port)
+}
+
+func (st *Stage) addrOf(name, ip string, port int) (string, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 	if err != nil {
-		if l, err = net.Listen("tcp", ip+":0"); err != nil {
+		if l, err = net.Listen("tcp", net.JoinHostPort(ip, "0")); err != nil {
 			return "", fmt.Errorf("reserve an address: %w", err)
 		}
 	}
@@ -159,7 +171,14 @@ func (st *Stage) Keep(names ...string) {
 func (st *Stage) keepAs(from, to string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.kept = append(st.kept, kept{from, to})
+	st.kept = append(st.kept, kept{from: from, to: to})
+}
+
+// keepRaw marks a file as evidence in which no word may be replaced.
+func (st *Stage) keepRaw(name string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.kept = append(st.kept, kept{from: name, to: name, raw: true})
 }
 
 // create opens a new file of evidence for writing.
@@ -220,8 +239,16 @@ func (st *Stage) collect(dir string, truth Expected) error {
 			return err
 		}
 		seen[k.to] = true
-		clean := scrub.Replace(string(text))
-		if err := os.WriteFile(filepath.Join(dir, k.to), []byte(clean), 0o644); err != nil {
+		name := k.to
+		if k.raw {
+			if name, text, err = st.packed(name, text); err != nil {
+				return err
+			}
+			truth.Captures = append(truth.Captures, name)
+		} else {
+			text = []byte(scrub.Replace(string(text)))
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return err
 		}
 	}

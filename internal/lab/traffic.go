@@ -69,6 +69,9 @@ type Traffic struct {
 
 	clients []*http.Client
 	wg      sync.WaitGroup
+	begin   func() error // called once, before Run sends its first request; may be nil
+	begun   bool
+	first   string // asked before the front with each new connection; may be empty
 
 	mu    sync.Mutex
 	rnd   *mrand.Rand
@@ -97,16 +100,39 @@ func newTraffic(subnet string) *Traffic {
 	for i := range clientCount {
 		d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(subnet + strconv.Itoa(firstClient+i))}}
 		t.clients = append(t.clients, &http.Client{
-			Transport:     &http.Transport{DialContext: d.DialContext, IdleConnTimeout: 15 * time.Second, MaxIdleConnsPerHost: 2},
+			Transport:     &http.Transport{DialContext: t.dialer(d), IdleConnTimeout: 15 * time.Second, MaxIdleConnsPerHost: 2},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		})
 	}
 	return t
 }
 
+// tryFirst makes each client try addr whenever it connects, as browsers try the
+// IPv6 address of a name before the other.
+func (t *Traffic) tryFirst(addr string) { t.first = addr }
+
+func (t *Traffic) dialer(d *net.Dialer) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if t.first != "" {
+			var any net.Dialer
+			if c, err := any.DialContext(ctx, network, t.first); err == nil {
+				return c, nil
+			}
+		}
+		return d.DialContext(ctx, network, addr)
+	}
+}
+
 // Run sends rate requests a second of the given mix for d, at random
-// intervals, and waits for the last answer.
+// intervals, and waits for the last answer. The first Run of a scenario is not
+// concurrent with another.
 func (t *Traffic) Run(ctx context.Context, d time.Duration, rate float64, mix []Route) error {
+	if t.begin != nil && !t.begun {
+		t.begun = true
+		if err := t.begin(); err != nil {
+			return err
+		}
+	}
 	end := time.Now().Add(d)
 	for time.Now().Before(end) {
 		t.send(ctx, mix)

@@ -16,6 +16,7 @@ var workerDeath = []Scenario{
 		Doc: "The application calls a billing service without a time-out. When that hangs, gunicorn's arbiter kills the silent sync " +
 			"worker after its timeout of 10 s, and nginx reports 502, not 504.",
 		Played: "the billing service that hangs for one call in four.",
+		Wire:   atBackend,
 		Run:    gunicornTimeout,
 	},
 	{
@@ -24,6 +25,7 @@ var workerDeath = []Scenario{
 		Doc: "gunicorn ends its worker after 40 requests (max_requests) and closes the connections that nginx keeps to it. POSTs that " +
 			"cross the close end as 502, GETs are sent again; no connection has been idle for long.",
 		Played: "the 40 ms between the two hosts (a user-space relay).",
+		Wire:   atBackend,
 		Run:    gunicornRecycle,
 	},
 	{
@@ -40,6 +42,7 @@ var workerDeath = []Scenario{
 		Doc: "An order with a coupon that is not known throws; nothing catches it and Node exits with status 1. Requests in flight are " +
 			"cut, those of the second until the restart are refused.",
 		Played: "systemd (restarts and its own lines in the journal).",
+		Wire:   atBackend,
 		Run:    nodeCrash,
 	},
 	{
@@ -56,6 +59,7 @@ var workerDeath = []Scenario{
 		Doc: "Thumbnails are cached for ever outside the JavaScript heap. When the service's memory limit of 128 MB is reached the " +
 			"kernel kills Node with SIGKILL; it is restarted after a second and begins anew.",
 		Played: "systemd (restarts and its own lines in the journal); the kernel's lines and the limit are real.",
+		Wire:   atBackend,
 		Run:    nodeOOMKill,
 	},
 }

@@ -65,6 +65,8 @@ type jsonInput struct {
 	Cut               int          `json:"cut,omitempty"`
 	Backwards         int          `json:"backwards,omitempty"`
 	Error             string       `json:"error,omitempty"`
+	// Counts are what a capture holds: streams, responses, resets, refused.
+	Counts map[string]int `json:"counts,omitempty"`
 }
 
 type jsonExcerpt struct {
@@ -194,7 +196,7 @@ func JSON(w io.Writer, r *Report) error {
 		Assumptions: d.Assumptions,
 	}
 	for _, in := range d.Inputs {
-		j := jsonInput{Path: in.Path, Format: in.Format, Lines: in.Lines, Skipped: in.Skipped, Unrecognised: in.Unrecognised, Requests: in.Requests, Cut: in.Cut, Backwards: in.Backwards, Error: in.Err}
+		j := jsonInput{Path: in.Path, Format: in.Format, Lines: in.Lines, Skipped: in.Skipped, Unrecognised: in.Unrecognised, Requests: in.Requests, Cut: in.Cut, Backwards: in.Backwards, Error: in.Err, Counts: in.Counts}
 		j.FirstSkipped, j.FirstUnrecognised = jsonExcerptOf(in.FirstSkipped), jsonExcerptOf(in.FirstUnrecognised)
 		out.Inputs = append(out.Inputs, j)
 	}

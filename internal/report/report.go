@@ -55,11 +55,13 @@ type Input struct {
 	// none; the first of each as an example.
 	Skipped, Unrecognised           int
 	FirstSkipped, FirstUnrecognised Excerpt
-	CutEnd                          bool // the one line skipped or unrecognised is the last, which has no end
-	Cut                             int  // lines too long to be read whole
-	Backwards                       int  // lines stamped over a minute before the line above
-	First, Last                     time.Time
-	Err                             string // why it, or its end, could not be read
+	// Counts are what else a reader counted, by its word for it: "streams".
+	Counts      map[string]int
+	CutEnd      bool // the one line skipped or unrecognised is the last, which has no end
+	Cut         int  // lines too long to be read whole
+	Backwards   int  // lines stamped over a minute before the line above
+	First, Last time.Time
+	Err         string // why it, or its end, could not be read
 }
 
 // Excerpt is a line with its number, from 1.

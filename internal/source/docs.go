@@ -82,7 +82,12 @@ func (f *feeder) readStream(o *opened, out *sink) {
 	in := &Stream{Path: o.in.Path, R: r, At: func(n int) {
 		rep.Lines = max(rep.Lines, n)
 		out.line.N, out.offset = n, int64(n)
-	}, Skip: func(n int, why string) { out.skip(n, why) }}
+	}, Skip: func(n int, why string) { out.skip(n, why) }, Count: func(what string, n int) {
+		if rep.Counts == nil {
+			rep.Counts = map[string]int{}
+		}
+		rep.Counts[what] = n
+	}}
 	err := o.stream.ReadStream(f.env, in, out)
 	if err != nil {
 		rep.Err = fmt.Errorf("read to its end: %w", err)

@@ -24,6 +24,12 @@ type Env struct {
 	hints    map[string][]string
 }
 
+// IDHeaders are the fields that commonly identify a request, in lower case.
+var IDHeaders = []string{
+	"x-request-id", "x-my-uuid", "x-correlation-id", "traceparent", "x-amzn-trace-id", "x-amzn-requestid", "x-amz-cf-id", "x-cloud-trace-context",
+	"x-b3-traceid", "x-kong-request-id", "x-trace-id", "cf-ray", "x-azure-ref", "x-vercel-id", "x-railway-request-id",
+}
+
 // Hint leaves a text for other readers of the same technology: the log
 // formats found in a configuration, for one. Only documents with
 // [Format.Config] may call it, since they are read first.

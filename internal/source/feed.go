@@ -51,7 +51,9 @@ type Report struct {
 	// logs); First and Last the instants between which it speaks.
 	Requests    int
 	First, Last time.Time
-	Backwards   int // lines whose stamp is over a minute before the one above
+	// Counts are what else a reader counted, by its word for it.
+	Counts    map[string]int
+	Backwards int // lines whose stamp is over a minute before the one above
 }
 
 // Excerpt is a line with its number.

@@ -162,6 +162,8 @@ type Stream struct {
 	At func(record int)
 	// Skip counts a record that could not be read.
 	Skip func(record int, why string)
+	// Count tells how many of something there were: "streams", "resets".
+	Count func(what string, n int)
 }
 
 // Keen is a [Sink] that follows some requests, even ordinary ones. The core's

@@ -237,6 +237,9 @@ func (t *Table) control(i uint32, d, n int, ts int64, s *Segment) {
 		f.synacks++
 		if f.answeredT == 0 {
 			f.answeredT = ts
+			if t.opt.OnOpen != nil {
+				t.opt.OnOpen(Flow{t, i}, ts)
+			}
 		}
 		h.next = s.Seq + 1
 		h.bits |= halfSeen
@@ -490,7 +493,9 @@ func (t *Table) fate(f *flow, e *Exchange) Ending {
 	switch by {
 	case Server:
 		switch {
-		case e.First != 0 && e.Status != 0 && !e.answerless():
+		case e.First != 0 && (s.state == inClose || e.Opaque):
+			return Answered // no length was promised
+		case e.First != 0:
 			return ServerCut
 		case s.bits&halfRST != 0:
 			return ServerReset
@@ -504,9 +509,6 @@ func (t *Table) fate(f *flow, e *Exchange) Ending {
 	}
 	return Open
 }
-
-// answerless: no byte of the final answer came.
-func (e *Exchange) answerless() bool { return e.First == 0 }
 
 // describe fills the table's Conn.
 func (t *Table) describe(f *flow) *Conn {

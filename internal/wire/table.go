@@ -11,6 +11,8 @@ import (
 type Options struct {
 	// IDHeaders are fields that identify a request, in lower case.
 	IDHeaders []string
+	// OnOpen is called when the server first answers a SYN.
+	OnOpen func(f Flow, at int64)
 	// OnRequest is called when a request's head was read, OnAnswer when that of
 	// its (final) answer was, with what of the body came with it. head may be
 	// nil where it was not read.
@@ -360,6 +362,15 @@ func (f Flow) Stream() int { return int(f.t.flows[f.i].num) - 1 }
 
 // Ends are who opened it and who was asked.
 func (f Flow) Ends() (client, server Endpoint) { return f.t.flows[f.i].ends() }
+
+// Closed is when either side closed it first; 0 if none has.
+func (f Flow) Closed() int64 {
+	x := &f.t.flows[f.i]
+	if x.closer == Nobody {
+		return 0
+	}
+	return x.half[x.closer-1].closeT
+}
 
 // Conn is what is known of the connection so far. It is valid until the next
 // call of the table.

@@ -31,7 +31,12 @@ const (
 	// leastAnswer is the shortest of a server: an encrypted alert has at most
 	// 2 bytes more than 16 of a nonce and 16 of a tag.
 	leastAnswer = 40
+	// sealedAlert is an alert of TLS 1.3: 2 bytes, its type, and the tag.
+	sealedAlert = 2 + 1 + 16
 )
+
+// Sealed stands for an alert that cannot be read.
+const Sealed = 255
 
 func beginsTLS(b []byte) bool {
 	return len(b) >= recordHead && b[0] >= recCipher && b[0] <= recData && b[1] == 3 && b[2] <= 4 && recordSize(b) <= maxRecord && recordSize(b) > 0
@@ -143,6 +148,10 @@ func (t *Table) turn(i uint32, d, n int, ts int64, x *tlsConn, size int) {
 	}
 	if !x.keyed && !x.finished && x.Hello {
 		x.finished = true // this record ends the handshake
+		if size == sealedAlert && x.AlertBy == Nobody {
+			x.Alert, x.AlertBy, x.AlertN = Sealed, Client, uint32(n)
+			f.mark(MarkAlert, d, uint32(n), ts, 0, Sealed)
+		}
 		return
 	}
 	x.Data = true

@@ -53,7 +53,7 @@ func Judge(files []File) (*failure.World, []*cause.Verdict, []source.Report, err
 		}})
 	}
 	var j failure.Joiner
-	reports, err := source.Feed(&source.Env{}, sources.Formats(), sources.Wrappers(), in, source.Options{}, func(f fact.Fact) { j.Add(f) })
+	reports, err := source.Feed(&source.Env{Banners: sources.Banners()}, sources.Formats(), sources.Wrappers(), in, source.Options{}, func(f fact.Fact) { j.Add(f) })
 	if err != nil {
 		return nil, nil, nil, err
 	}

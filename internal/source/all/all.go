@@ -1,5 +1,6 @@
 // Package all lists every technology whose evidence can be read. A new one is
-// one line in [Formats], and, if it wraps other texts, one in [Wrappers].
+// one line in [Formats], if it wraps other texts, one in [Wrappers], and if it
+// answers requests, one in [Banners].
 package all
 
 import (
@@ -28,6 +29,7 @@ import (
 	"culprit/internal/source/linux"
 	"culprit/internal/source/nginx"
 	"culprit/internal/source/node"
+	"culprit/internal/source/pcap"
 	"culprit/internal/source/phpfpm"
 	"culprit/internal/source/python"
 	"culprit/internal/source/ruby"
@@ -42,6 +44,7 @@ import (
 // special before the general.
 func Formats() []source.Format {
 	return slices.Concat[[]source.Format](
+		pcap.Formats,
 		alb.Formats,
 		apache.Formats,
 		caddy.Formats,
@@ -80,5 +83,36 @@ func Wrappers() []source.Wrapper {
 	return slices.Concat[[]source.Wrapper](
 		docker.Wrappers,
 		journal.Wrappers,
+	)
+}
+
+// Banners returns how technologies show themselves in the answers they give,
+// in the order in which equals are preferred: what is made of another before
+// it, names before shapes.
+func Banners() []source.Banner {
+	return slices.Concat[[]source.Banner](
+		linkerd.Banners,
+		cloudflare.Banners,
+		cloudfront.Banners,
+		gclb.Banners,
+		alb.Banners,
+		azure.Banners,
+		heroku.Banners,
+		envoy.Banners,
+		varnish.Banners,
+		haproxy.Banners,
+		traefik.Banners,
+		caddy.Banners,
+		gunicorn.Banners,
+		uvicorn.Banners,
+		python.Banners,
+		ruby.Banners,
+		uwsgi.Banners,
+		jvm.Banners,
+		node.Banners,
+		phpfpm.Banners,
+		golang.Banners,
+		nginx.Banners,
+		apache.Banners,
 	)
 }

@@ -24,7 +24,7 @@ func BenchmarkFeed(b *testing.B) {
 	b.SetBytes(fi.Size())
 	for b.Loop() {
 		n := 0
-		reps, err := source.Feed(&source.Env{}, all.Formats(), all.Wrappers(), source.Inputs([]string{path}, nil), source.Options{}, func(fact.Fact) { n++ })
+		reps, err := source.Feed(&source.Env{Banners: all.Banners()}, all.Formats(), all.Wrappers(), source.Inputs([]string{path}, nil), source.Options{}, func(fact.Fact) { n++ })
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -68,7 +68,7 @@ func facts(t *testing.T, data []byte, whole bool) string {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}}
 	var b bytes.Buffer
-	reps, err := source.Feed(&source.Env{Reference: sourcetest.Reference}, all.Formats(), all.Wrappers(), []source.Input{in}, opt, func(f fact.Fact) {
+	reps, err := source.Feed(&source.Env{Reference: sourcetest.Reference, Banners: all.Banners()}, all.Formats(), all.Wrappers(), []source.Input{in}, opt, func(f fact.Fact) {
 		if err := fact.Encode(&b, f); err != nil {
 			t.Error(err)
 		}

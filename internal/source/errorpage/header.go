@@ -24,9 +24,6 @@ func header(b []byte) (name, value []byte, ok bool) {
 	return b[:i], bytes.TrimSpace(b[i+1:]), true
 }
 
-// idHeaders identify a request.
-var idHeaders = []string{"x-request-id", "x-correlation-id", "x-amzn-trace-id", "x-amzn-requestid", "x-amz-cf-id", "x-cloud-trace-context", "x-kong-request-id", "x-trace-id", "traceparent", "cf-ray", "x-azure-ref", "x-vercel-id", "x-railway-request-id"}
-
 // header takes one header of the answer; its name is in lower case.
 func (r *reader) header(name, value string) {
 	q := &r.q
@@ -59,7 +56,7 @@ func (r *reader) header(name, value string) {
 	case "x-azure-externalerror":
 		r.azure(value)
 	default:
-		if slices.Contains(idHeaders, name) || slices.Contains(r.env.IDHeaders, name) {
+		if slices.Contains(source.IDHeaders, name) || slices.Contains(r.env.IDHeaders, name) {
 			if value != "" && len(value) < 200 && len(q.IDs) < 8 {
 				q.IDs = append(q.IDs, value)
 			}

@@ -249,10 +249,15 @@ func (s *said) proxyError() {
 	s.out.State(q)
 	if !s.r.proxy {
 		s.r.proxy = true
-		x := setting(fact.PoolIdle, gateway(), "IdleConnTimeout: {s} * time.Second", s.l.N)
-		x.Dur, x.Basis, x.Origin.URL = fact.Seconds(90), fact.Default, docHTTP+"#DefaultTransport"
-		s.out.State(x)
+		poolDefaults(s.l.N, s.out)
 	}
+}
+
+// poolDefaults states how long a proxy keeps connections.
+func poolDefaults(line int, out source.Sink) {
+	x := setting(fact.PoolIdle, gateway(), "IdleConnTimeout: {s} * time.Second", line)
+	x.Dur, x.Basis, x.Origin.URL = fact.Seconds(90), fact.Default, docHTTP+"#DefaultTransport"
+	out.State(x)
 }
 
 func (s *said) bodyCopy() {

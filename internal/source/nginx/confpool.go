@@ -246,12 +246,7 @@ func (c *conf) defaults() {
 			defNum(out, fact.UpstreamHeaderMax, defaultHeaderMax, s.doc+"#"+name+"_buffer_size", name+"_buffer_size {n};", c.file.name)
 		}
 	}
-	if !c.given["keepalive_timeout"] {
-		defDur(out, fact.KeepAliveIdle, defaultKeepAlive, docHTTP+"#keepalive_timeout", "keepalive_timeout {s}s;", c.file.name)
-	}
-	if !c.given["keepalive_requests"] {
-		defNum(out, fact.MaxConnRequests, defaultRequests, docHTTP+"#keepalive_requests", "keepalive_requests {n};", c.file.name)
-	}
+	serverDefaults(out, c.file.name, c.given, "")
 	if c.http && !c.given["worker_connections"] {
 		defNum(out, fact.MaxConnections, defaultConnections, docCore+"#worker_connections", "worker_connections {n};", c.file.name)
 	}

@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"strings"
 	"time"
 
 	"culprit/internal/fact"
@@ -25,7 +26,8 @@ const (
 	defaultTimeout     = 60 * time.Second // proxy_, fastcgi_, uwsgi_, scgi_, grpc_ connect, send and read
 	defaultKeepAlive   = 75 * time.Second // keepalive_timeout towards clients
 	defaultPoolIdle    = 60 * time.Second // keepalive_timeout within upstream
-	defaultRequests    = 1000             // keepalive_requests, since 1.19.10; 100 before
+	defaultRequests    = 1000             // keepalive_requests, since 1.19.10
+	oldRequests        = 100              // before
 	defaultMaxFails    = 1
 	defaultFailTimeout = 10 * time.Second
 	defaultHeaderMax   = 4096 // proxy_buffer_size: one page, 4k or 8k by platform
@@ -50,6 +52,43 @@ func defNum(out source.Sink, knob fact.Knob, n int, url, spelling, where string)
 	s := def(knob, url, spelling)
 	s.Num, s.Where = fact.Num(n), where
 	out.State(s)
+}
+
+// serverDefaults states how long nginx keeps clients' connections where the
+// directives are not given, for a version that may be unknown.
+func serverDefaults(out source.Sink, where string, given map[string]bool, version string) {
+	if !given["keepalive_timeout"] {
+		defDur(out, fact.KeepAliveIdle, defaultKeepAlive, docHTTP+"#keepalive_timeout", "keepalive_timeout {s}s;", where)
+	}
+	if !given["keepalive_requests"] {
+		n := defaultRequests
+		if older(version, 1, 19, 10) {
+			n = oldRequests
+		}
+		defNum(out, fact.MaxConnRequests, n, docHTTP+"#keepalive_requests", "keepalive_requests {n};", where)
+	}
+}
+
+// proxyDefaults states how long nginx waits for members where no configuration
+// tells.
+func proxyDefaults(out source.Sink) {
+	defDur(out, fact.UpstreamReply, defaultTimeout, docProxy, "proxy_read_timeout {s}s;", "location")
+	defDur(out, fact.UpstreamConnect, defaultTimeout, docProxy, "proxy_connect_timeout {s}s;", "location")
+}
+
+// older reports whether a known version is before another.
+func older(version string, than ...int64) bool {
+	if version == "" {
+		return false
+	}
+	for _, want := range than {
+		var part string
+		part, version, _ = strings.Cut(version, ".")
+		if n := source.Int([]byte(part)); !n.Known || n.N != want {
+			return n.Known && n.N < want
+		}
+	}
+	return false
 }
 
 // ingressDefaults states what ingress-nginx sets where its ConfigMap is silent.

@@ -39,8 +39,18 @@ func setting(k fact.Knob, spelling, where string, line int) *fact.Setting {
 	return s
 }
 
-// pumaDefaults states what a version of Puma does unless told otherwise.
+// pumaDefaults states what a version of Puma does unless told otherwise; of an
+// unknown one, what holds for all.
 func pumaDefaults(version string, line int, out source.Sink) {
+	if version != "" {
+		pumaIdle(version, line, out)
+	}
+	s := setting(fact.WorkerTimeout, "worker_timeout {s}", "puma.rb", line)
+	s.Dur, s.Basis, s.Origin.URL = fact.Seconds(60), fact.Default, docPuma
+	out.State(s)
+}
+
+func pumaIdle(version string, line int, out source.Sink) {
 	major, _, _ := strings.Cut(version, ".")
 	idle := 20 * time.Second
 	if n := source.Int([]byte(major)); n.Or(0) >= 7 {
@@ -51,9 +61,6 @@ func pumaDefaults(version string, line int, out source.Sink) {
 	}
 	s := setting(fact.KeepAliveIdle, "persistent_timeout {s}", "puma.rb", line)
 	s.Dur, s.Basis, s.Origin.URL = fact.Lasting(idle), fact.Default, docPuma
-	out.State(s)
-	s = setting(fact.WorkerTimeout, "worker_timeout {s}", "puma.rb", line)
-	s.Dur, s.Basis, s.Origin.URL = fact.Seconds(60), fact.Default, docPuma
 	out.State(s)
 }
 

@@ -237,12 +237,17 @@ func (s *said) hypercorn() {
 		return
 	}
 	s.r.known = true
-	x := setting(fact.KeepAliveIdle, "keep_alive_timeout = {s}", s.l.N)
+	hypercornDefaults(s.l.N, s.out)
+}
+
+// hypercornDefaults states what Hypercorn does unless told otherwise.
+func hypercornDefaults(line int, out source.Sink) {
+	x := setting(fact.KeepAliveIdle, "keep_alive_timeout = {s}", line)
 	x.Dur, x.Basis, x.Origin.URL, x.Where = fact.Seconds(5), fact.Default, docHypercorn, "hypercorn.toml"
-	s.out.State(x)
-	x = setting(fact.MaxConnRequests, "keep_alive_max_requests = {n}", s.l.N)
+	out.State(x)
+	x = setting(fact.MaxConnRequests, "keep_alive_max_requests = {n}", line)
 	x.Num, x.Basis, x.Origin.URL, x.Where = fact.Num(1000), fact.Default, docHypercorn, "hypercorn.toml"
-	s.out.State(x)
+	out.State(x)
 }
 
 func (s *said) concurrency() {

@@ -204,9 +204,14 @@ func (r *optionReader) Close(out source.Sink) {
 	if !r.file {
 		return
 	}
+	stateDefaults(1, r.set, out)
+}
+
+// stateDefaults states the documented defaults of knobs not in set.
+func stateDefaults(line int, set map[fact.Knob]bool, out source.Sink) {
 	for _, d := range defaults {
-		if !r.set[d.knob] {
-			s := d.setting(1)
+		if !set[d.knob] {
+			s := d.setting(line)
 			s.Basis, s.Origin.URL = fact.Default, docOptions
 			out.State(s)
 		}

@@ -215,11 +215,7 @@ func (s *said) starting() {
 	e.Attrs = map[string]string{fact.AttrVersion: string(s.h[0])}
 	s.out.State(e)
 	s.r.known = true
-	for _, d := range defaults {
-		x := d.setting(s.l.N)
-		x.Basis, x.Origin.URL = fact.Default, docOptions
-		s.out.State(x)
-	}
+	stateDefaults(s.l.N, nil, s.out)
 }
 
 func (s *said) bound() {

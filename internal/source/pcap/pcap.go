@@ -1,0 +1,140 @@
+// Package pcap reads packet captures: what internal/wire saw of connections
+// and exchanges becomes facts.
+//
+// A capture has no party: it looks on. A request whose two legs are both in it
+// (the client's to the gateway, the gateway's to the server) is stated once, as
+// the gateway would log it, with its tries. Of other requests the one who asked
+// is the party. What can be measured of servers and of those who ask them (how
+// long they keep idle connections, how many requests one carries) is stated as
+// Settings of Basis Measured.
+package pcap
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+
+	"culprit/internal/source"
+	"culprit/internal/wire"
+)
+
+// Formats is what captures are written in.
+var Formats = []source.Format{
+	{ID: "pcap", Tech: "pcap", Title: "packet capture (pcap)", SniffBytes: sniff("pcap"), ReadStream: read},
+	{ID: "pcapng", Tech: "pcap", Title: "packet capture (pcapng)", SniffBytes: sniff("pcapng"), ReadStream: read},
+}
+
+func sniff(kind string) func([]byte) bool {
+	return func(head []byte) bool {
+		k, ok := wire.IsCapture(head)
+		return ok && k == kind
+	}
+}
+
+// reader makes facts of one capture.
+type reader struct {
+	env   *source.Env
+	in    *source.Stream
+	out   source.Sink
+	fold  source.Folder // nil if there is none
+	keen  source.Keen
+	table *wire.Table
+	now   int64
+
+	calls   map[uint64]*call   // in flight, by tag
+	asked   map[uint64][]*call // the same, by what is asked for
+	tags    uint64
+	spare   []*call
+	servers map[wire.Endpoint]*server
+	askers  map[asker]*rests
+	late    []*call // failed, and stated when what belongs to them is known
+	dials   []*dial // connections that did not come about, likewise
+	opens   []open  // that did, of late
+	conns   map[int]bool
+	whole   int // connections stated with their packets
+	counts  counts
+}
+
+// counts are what a capture holds.
+type counts struct {
+	requests, refused, unanswered, tls int
+}
+
+// maxConns bounds the connections stated with their packets: as many failures
+// as anybody reads, and some more.
+const maxConns = 2000
+
+// read reads a capture.
+func read(env *source.Env, in *source.Stream, out source.Sink) error {
+	src, err := wire.NewReader(in.R)
+	if err != nil {
+		return err
+	}
+	r := &reader{
+		env: env, in: in, out: out, calls: map[uint64]*call{}, asked: map[uint64][]*call{}, servers: map[wire.Endpoint]*server{},
+		askers: map[asker]*rests{}, conns: map[int]bool{},
+	}
+	r.fold, _ = out.(source.Folder)
+	r.keen, _ = out.(source.Keen)
+	r.table = wire.NewTable(wire.Options{
+		IDHeaders: slices.Concat(source.IDHeaders, env.IDHeaders), OnOpen: r.onOpen, OnRequest: r.onRequest, OnAnswer: r.onAnswer, OnExchange: r.onExchange, OnConn: r.onConn,
+	})
+	err = r.packets(src)
+	r.table.Close()
+	r.settle(0)
+	r.measured()
+	s := &r.table.Stats
+	for what, n := range map[string]int{
+		"tcp_packets": s.Segments, "streams": s.Streams, "requests": s.Requests, "responses": s.Answers, "resets": s.Resets, "refused": r.counts.refused,
+		"unanswered": r.counts.unanswered, "copies": s.Copies, "retransmissions": s.Retransmits, "gaps": s.Gaps, "evicted": s.Evicted, "tls": r.counts.tls,
+	} {
+		in.Count(what, n)
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// packets follows every packet.
+func (r *reader) packets(src *wire.Reader) error {
+	var p wire.Packet
+	var s wire.Segment
+	for {
+		if err := src.Next(&p); err != nil {
+			r.in.At(p.N)
+			return err
+		}
+		switch wire.Decode(p.Link, p.Data, p.Orig, &s) {
+		case wire.TCP:
+			r.now = p.Time
+			r.table.Segment(p.N, p.Time, &s)
+		case wire.Unreachable:
+			r.now = p.Time
+			r.table.Unreachable(p.N, p.Time, &s)
+		case wire.Broken:
+			r.in.At(p.N)
+			r.in.Skip(p.N, "a packet whose headers are cut or wrong")
+		}
+		if len(r.late) > 0 || len(r.dials) > 0 {
+			r.settle(p.Time)
+		}
+	}
+}
+
+func at(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns).UTC()
+}
+
+// machine is a host as packets name it: all loopback addresses are one.
+func machine(a netip.Addr) netip.Addr {
+	if a.IsLoopback() {
+		return netip.IPv6Loopback()
+	}
+	return a
+}
