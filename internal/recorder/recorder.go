@@ -355,14 +355,8 @@ func (l *loop) run(ctx context.Context) (*Stats, error) {
 			}
 		}
 	}
-	// What the kernel still holds is taken in, for as long as it retires one
-	// block: frames that were sent before the end are in the slices.
-	for end := time.Now().Add(2 * tapRetire); l.tap != nil && time.Now().Before(end); {
-		c, err := l.tap.next()
-		if err != nil {
-			break
-		}
-		l.r.frame(c)
+	if l.tap != nil {
+		l.drain() // frames that were sent before the end are in the slices
 	}
 	now = time.Now()
 	l.r.tick(now)
@@ -390,8 +384,24 @@ func (l *loop) keepState(now time.Time) {
 	}
 }
 
+// drain takes in what the kernel still holds: it hands a block over when it
+// has been filling for tapRetire, whether or not more comes.
+func (l *loop) drain() {
+	for end := time.Now().Add(2 * tapRetire); time.Now().Before(end); {
+		switch c, err := l.tap.next(); {
+		case err == nil:
+			l.r.frame(c)
+		case errors.Is(err, errDown):
+			time.Sleep(tapRetire / 4) // asking such an interface does not wait
+		default:
+			return
+		}
+	}
+}
+
 // reopen waits for an interface that went down.
 func (l *loop) reopen(ctx context.Context, why error) {
+	l.drain()
 	l.drops += l.tap.drops()
 	l.tap.close()
 	l.tap = nil
