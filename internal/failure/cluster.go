@@ -70,9 +70,9 @@ func (w *World) clusters(fulls []*fact.Request, attached map[*fact.Request][]*fa
 		w.skews(fulls, byID)
 	}
 	if logs, names := logs(fulls); len(names) > 1 {
+		w.byWire(fulls, logs, names, parent, find)
 		w.byTime(fulls, logs, names, parent, find)
 	}
-	byPlace(fulls, parent, find)
 	groups := map[int][]*fact.Request{}
 	var roots []int
 	for i, r := range fulls {
@@ -216,7 +216,7 @@ func (w *World) byTime(fulls []*fact.Request, at []int, vantages []string, paren
 	index := map[key][]alike{}
 	keys := make([]key, len(fulls))
 	for i, r := range fulls {
-		if r.Method == "" || r.Time.IsZero() || !failedStatus(r) {
+		if r.Wire || r.Method == "" || r.Time.IsZero() || !failedStatus(r) {
 			continue
 		}
 		keys[i] = key{r.Method, pathOf(r.Path)}
@@ -270,7 +270,7 @@ func clash(a, b *fact.Request) bool {
 	if vantage(a) == vantage(b) && (a.Client == "" || b.Client == "" || !sameHost(a.Client, b.Client) || a.Status != b.Status) {
 		return true
 	}
-	return len(a.IDs) > 0 && len(b.IDs) > 0 && !slices.ContainsFunc(a.IDs, func(id string) bool { return slices.Contains(b.IDs, id) })
+	return differs(a, b)
 }
 
 // pathOf takes scheme and authority off an absolute target, and the query off

@@ -2,8 +2,10 @@ package failure
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"culprit/internal/fact"
@@ -26,73 +28,113 @@ func wireDepth(r *fact.Request) int {
 	return 0
 }
 
-// placeSlack is how far apart the clocks of a log and of a capture of one
-// machine stand at most: the log stamps when it writes.
-const placeSlack = 100 * time.Millisecond
+// wireSlack is how far apart the clocks of a log and of a capture, or of two
+// captures of one site, stand at most where nothing tells their skew.
+const wireSlack = 150 * time.Millisecond
 
-// byPlace joins captured troubles that nothing tells the request of (TLS,
-// rewritten paths, connections that did not come about) to the one failed
-// request that was in flight then, and that asked the same address.
-func byPlace(fulls []*fact.Request, parent []int, find func(int) int) {
-	var hosts []int // failed requests of parties, in the order of time
+// byWire joins what captures saw of failed requests to what logs and other
+// captures tell of them. Both sides list all of them, and so the nearest in
+// time that fits is the one, and each is taken once by a capture.
+func (w *World) byWire(fulls []*fact.Request, at []int, names []string, parent []int, find func(int) int) {
+	var wires, all []int
 	longest := time.Duration(0)
-	alone := map[int]int{}
 	for i, r := range fulls {
-		alone[find(i)]++
-		if (!r.Wire || r.Client != "") && failedStatus(r) && !r.Time.IsZero() {
-			hosts = append(hosts, i)
-			longest = max(longest, r.Duration.Or(0)+r.Res.Or(0))
-		}
-	}
-	taken := map[int]bool{}
-	for i, r := range fulls {
-		if !r.Wire || r.Client != "" || !troubled(r) || r.Time.IsZero() || alone[find(i)] > 1 {
+		if r.Time.IsZero() || !failedStatus(r) && len(r.Attempts) < 2 {
 			continue
 		}
-		from := sort.Search(len(hosts), func(k int) bool { return !fulls[hosts[k]].Time.Before(r.Time.Add(-placeSlack - time.Second)) })
-		found, several := -1, false
-		for _, k := range hosts[from:] {
+		all = append(all, i)
+		longest = max(longest, r.Duration.Or(0))
+		if r.Wire {
+			wires = append(wires, i)
+		}
+	}
+	type claim struct {
+		record  int
+		capture string
+	}
+	taken := map[claim]bool{}
+	for _, i := range wires {
+		r := fulls[i]
+		type match struct {
+			k   int
+			off time.Duration
+		}
+		best := map[string]match{} // by log
+		from := sort.Search(len(all), func(n int) bool { return !fulls[all[n]].Time.Before(r.Time.Add(-time.Minute)) })
+		for _, k := range all[from:] {
 			x := fulls[k]
-			if x.Time.After(r.Time.Add(longest + placeSlack + time.Second)) {
+			if x.Time.After(r.Time.Add(longest + time.Minute)) {
 				break
 			}
-			if !taken[k] && inFlight(x, r) && samePlace(x, r) {
-				several = several || found >= 0
-				if found < 0 {
-					found = k
+			log := x.Origin.Path + "/" + x.Party.Tech
+			if x.Wire && x.Origin.Path == r.Origin.Path || taken[claim{k, r.Origin.Path + viewOf(r)}] || find(i) == find(k) {
+				continue
+			}
+			ahead := w.skew(names[at[i]], names[at[k]])
+			if off, ok := fits(r, x, ahead); ok {
+				if m, have := best[log]; !have || off < m.off {
+					best[log] = match{k, off}
 				}
 			}
 		}
-		if found < 0 || several && r.Method == "" && len(fulls[found].Attempts) == 0 {
-			continue
+		for _, log := range slices.Sorted(maps.Keys(best)) {
+			k := best[log].k
+			taken[claim{k, r.Origin.Path + viewOf(r)}] = true
+			parent[find(i)] = find(k)
 		}
-		taken[found] = true
-		parent[find(i)] = find(found)
 	}
 }
 
-// inFlight: trouble r befell while x was in flight.
-func inFlight(x, r *fact.Request) bool {
-	slack := placeSlack + x.Res.Or(0)
-	start := x.Time.Add(-x.Duration.Or(0))
+// fits reports whether x tells of the request that the capture saw as r, and
+// how well: the less, the better. ahead is how far r's clock is ahead.
+func fits(r, x *fact.Request, ahead time.Duration) (off time.Duration, ok bool) {
+	if r.Method != "" && x.Method != "" && r.Method != x.Method || differs(r, x) {
+		return 0, false
+	}
+	path := r.Path != "" && x.Path != "" && pathOf(r.Path) == pathOf(x.Path)
+	slack := wireSlack + x.Res.Or(0)
+	end := x.Time.Add(ahead).Sub(r.Time)
+	if r.Client != "" || !troubled(r) {
+		// The same leg: it ends for both at once.
+		if !path || end.Abs() > slack || !sameHost(r.Client, x.Client) || r.Status.Known && x.Status.Known && r.Status != x.Status {
+			return 0, false
+		}
+		if x.Wire && x.Client != "" && r.Client != "" && x.Client != r.Client {
+			return 0, false
+		}
+		return end.Abs(), true
+	}
+	// The leg behind: it lies within the other.
+	start := x.Time.Add(ahead - x.Duration.Or(0))
 	begun := r.Time.Add(-r.Duration.Or(0))
-	return !begun.Before(start.Add(-slack)) && !r.Time.After(x.Time.Add(slack))
+	if begun.Before(start.Add(-slack)) || r.Time.After(x.Time.Add(ahead+slack)) || !samePlace(x, r) {
+		return 0, false
+	}
+	if !path {
+		end += time.Hour // only if nothing else fits
+	}
+	return end.Abs() + begun.Sub(start).Abs(), true
 }
 
-// samePlace: x says that it asked the address on whose leg r was, or, where it
+// differs: both carry ids and share none.
+func differs(a, b *fact.Request) bool {
+	return len(a.IDs) > 0 && len(b.IDs) > 0 && !slices.ContainsFunc(a.IDs, func(id string) bool { return slices.Contains(b.IDs, id) })
+}
+
+// samePlace: x says that it asked the address on whose leg r was; or, where it
 // names none, x is of the machine that sent r.
 func samePlace(x, r *fact.Request) bool {
-	if x.Method != "" && r.Method != "" && x.Method != r.Method {
-		return false
-	}
 	to := ""
 	if len(r.Attempts) > 0 {
 		to = r.Attempts[0].Address
 	}
 	if len(x.Attempts) > 0 {
-		return slices.ContainsFunc(x.Attempts, func(a fact.Attempt) bool { return a.Address == to })
+		return slices.ContainsFunc(x.Attempts, func(a fact.Attempt) bool { return a.Address == to || !strings.Contains(a.Address, ":") })
 	}
-	return x.Wire && hostOf(x.Party.Address) == hostOf(r.Party.Address)
+	if x.Wire {
+		return x.Client != "" && hostOf(x.Party.Address) == hostOf(r.Party.Address)
+	}
+	return r.Path != "" && pathOf(r.Path) == pathOf(x.Path)
 }
 
 // gatewayOf is the party that asked, as the records of one request tell: the

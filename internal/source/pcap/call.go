@@ -104,17 +104,22 @@ func (r *reader) relate(c *call, alike []*call) {
 			outer = x.outer
 			break
 		}
-		if !x.over && x.server != c.server && machine(x.server.Addr()) == from && (outer == nil || busy(outer) && !busy(x)) {
+		if !x.over && x.server != c.server && machine(x.server.Addr()) == from && !r.edges[edge{c.server, x.server}] && (outer == nil || busy(outer) && !busy(x)) {
 			outer = x
 		}
 	}
 	if outer != nil && len(outer.inner) < maxInner {
 		c.outer = outer
+		r.edges[edge{outer.server, c.server}] = true
 		outer.inner = append(outer.inner, c)
 		r.server(outer.server).gateway = true
 		r.server(c.server).inner = true
 	}
 }
+
+// edge says that a gateway asked a server. On one machine, addresses do not
+// tell which is which; the first request that passed both does.
+type edge struct{ gateway, server wire.Endpoint }
 
 // busy: it has a try under way.
 func busy(x *call) bool { return len(x.inner) > 0 && !x.inner[len(x.inner)-1].over }

@@ -48,6 +48,7 @@ type reader struct {
 	tags    uint64
 	spare   []*call
 	servers map[wire.Endpoint]*server
+	edges   map[edge]bool // who asked whom
 	askers  map[asker]*rests
 	late    []*call // failed, and stated when what belongs to them is known
 	dials   []*dial // connections that did not come about, likewise
@@ -74,7 +75,7 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	}
 	r := &reader{
 		env: env, in: in, out: out, calls: map[uint64]*call{}, asked: map[uint64][]*call{}, servers: map[wire.Endpoint]*server{},
-		askers: map[asker]*rests{}, conns: map[int]bool{},
+		askers: map[asker]*rests{}, edges: map[edge]bool{}, conns: map[int]bool{},
 	}
 	r.fold, _ = out.(source.Folder)
 	r.keen, _ = out.(source.Keen)
@@ -131,10 +132,12 @@ func at(ns int64) time.Time {
 	return time.Unix(0, ns).UTC()
 }
 
-// machine is a host as packets name it: all loopback addresses are one.
+// machine is a host as packets name it: 127.0.0.1 and ::1 are one.
 func machine(a netip.Addr) netip.Addr {
-	if a.IsLoopback() {
+	if a == loopback {
 		return netip.IPv6Loopback()
 	}
 	return a
 }
+
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})

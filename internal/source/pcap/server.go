@@ -233,6 +233,9 @@ func (r *reader) measured() {
 		return cmp.Or(bytes.Compare(a.client.IP[:], b.client.IP[:]), bytes.Compare(a.server.IP[:], b.server.IP[:]), cmp.Compare(a.server.Port, b.server.Port))
 	})
 	for _, k := range keys {
+		if r.server(k.server).fronts() {
+			continue // its clients are nobody's pool
+		}
 		if x, ok := gather(r.askers[k].list); ok {
 			p := r.whoAsked(&call{client: k.client})
 			p.Role = fact.RoleGateway
@@ -303,21 +306,26 @@ type cluster struct {
 }
 
 // The width within which idle closes agree: servers look at their connections
-// once a second, or so often that a twentieth of the time goes by.
-const (
-	agreeWithin = 1100 * time.Millisecond
-	agreeShare  = 20
-)
+// once a second, or so often that a twentieth of the time goes by; where they
+// keep them for less than two seconds, it is half of that time.
+func agree(d time.Duration) time.Duration {
+	return max(min(1100*time.Millisecond, d/2), d/20)
+}
+
+// leastRest is the shortest time-out of idle connections that is believed: no
+// server has a shorter one by default, and restarts close connections that had
+// rested for any time.
+const leastRest = 900 * time.Millisecond
 
 // gather finds the idle time at which most connections were closed. One close
 // alone tells only if it is near a whole second, as time-outs are.
 func gather(list []rest) (cluster, bool) {
-	list = slices.Clone(list)
+	list = slices.DeleteFunc(slices.Clone(list), func(x rest) bool { return x.d < leastRest })
 	slices.SortFunc(list, func(a, b rest) int { return cmp.Or(cmp.Compare(a.d, b.d), cmp.Compare(a.at, b.at)) })
 	best := cluster{of: len(list)}
 	from := 0
 	for i := range list {
-		for list[i].d-list[from].d > max(agreeWithin, list[i].d/agreeShare) {
+		for list[i].d-list[from].d > agree(list[i].d) {
 			from++
 		}
 		if n := i - from + 1; n > best.n {

@@ -200,8 +200,6 @@ func short(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "unknown"
-	case d >= 10*time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
 	case d >= time.Second:
 		return fmt.Sprintf("%.3f s", d.Seconds())
 	case d >= time.Millisecond:
