@@ -283,7 +283,7 @@ func (w *resets) reason(b []byte) (x reason, ok bool) {
 		return x, false
 	}
 	num := binary.NativeEndian.Uint32(b[eventReason:])
-	if x.why = w.names[num]; x.why == "" {
+	if x.why = reasonText(w.names[num]); x.why == "" {
 		x.why = fmt.Sprintf("reason %d", num)
 	}
 	var mono unix.Timespec
