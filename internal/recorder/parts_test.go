@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func TestRingGivesBackWhatWasPut(t *testing.T) {
 	}
 	oldest, found := r.oldest(), 0
 	for flow := range uint64(50) {
-		got, _ := r.of(nil, flow, 0, 0)
+		got, _ := r.of(nil, flow, 0, 0, 1<<20)
 		var want []put
 		for _, p := range all {
 			if p.flow == flow && p.time >= oldest {
@@ -64,7 +65,7 @@ func TestRingForgetsByAge(t *testing.T) {
 	r.put(frame{flow: 1, time: 10, data: []byte("old")}, false, 0)
 	r.put(frame{flow: 1, time: 50, data: []byte("new")}, false, 0)
 	r.put(frame{flow: 2, time: 120, data: []byte("x")}, false, 0)
-	if got, _ := r.of(nil, 1, 0, 0); len(got) != 1 || string(got[0].data) != "new" {
+	if got, _ := r.of(nil, 1, 0, 0, 1<<20); len(got) != 1 || string(got[0].data) != "new" {
 		t.Errorf("held: %v", got)
 	}
 }
@@ -83,7 +84,7 @@ func TestRingIndexIsBounded(t *testing.T) {
 func TestRingCutsAFrameThatIsTooLong(t *testing.T) {
 	r := newRing(MinRing, int64(time.Hour))
 	r.put(frame{flow: 1, time: 1, orig: 1 << 20, data: make([]byte, 1<<20)}, false, 0)
-	if got, _ := r.of(nil, 1, 0, 0); len(got) != 1 || len(got[0].data) != MinRing/4 || got[0].orig != 1<<20 {
+	if got, _ := r.of(nil, 1, 0, 0, 1<<20); len(got) != 1 || len(got[0].data) != MinRing/4 || got[0].orig != 1<<20 {
 		t.Errorf("held %d frames", len(got))
 	}
 }
@@ -270,4 +271,52 @@ func diskUse(t *testing.T, dir string) (n int64) {
 		n += info.Size()
 	}
 	return n
+}
+
+// TestMemoryIsBounded: a flood of connections, each with a request of its own
+// id, then of SYNs that nobody answers. What the recorder holds stays below
+// what the help text tells.
+func TestMemoryIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 3 s")
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	s := newStage(t, Options{Ring: 8 << 20})
+	for i := range 300_000 {
+		c := s.talk(fmt.Sprintf("10.%d.%d.%d:%d", i>>16&255, i>>8&255, i&255, 20000+i%40000), "10.0.0.5:8080")
+		c.fromClient(wire.SYN, "")
+		if i < 150_000 {
+			c.fromServer(wire.SYN|wire.ACK, "")
+			c.fromClient(push, fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: shop\r\nX-Request-Id: id-%d\r\n\r\n", i, i))
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	held := int64(after.HeapInuse) - int64(before.HeapInuse) - 8<<20
+	t.Logf("%d MB beside the ring, %d connections let go", held>>20, s.r.count(s.now).Forgotten)
+	if held > maxBeside {
+		t.Errorf("%d MB beside the ring, more than %d", held>>20, maxBeside>>20)
+	}
+	runtime.KeepAlive(s)
+}
+
+// maxBeside is what the help text tells, less the kernel's buffer.
+const maxBeside = 150<<20 - tapBlock*tapBlocks
+
+// TestNoticesAreFew: a disk that takes nothing does not flood the terminal.
+func TestNoticesAreFew(t *testing.T) {
+	s := newStage(t, Options{})
+	for i := range 100 {
+		s.r.notice(fmt.Errorf("write slice %d: no space", i))
+	}
+	if len(s.says) != maxNotices {
+		t.Errorf("%d lines", len(s.says))
+	}
+	s.after(2 * time.Minute)
+	s.r.notice(fmt.Errorf("another"))
+	if want := []string{"80 more such lines are left out", "another"}; !slices.Equal(s.says[maxNotices:], want) {
+		t.Errorf("after a while: %q", s.says[maxNotices:])
+	}
 }

@@ -30,6 +30,8 @@ type recorder struct {
 	now     int64
 	turned  int64 // when the last turn was
 	pending []Failure
+	noticed int64 // since when notices are counted
+	notices int
 }
 
 // tracker follows connections. Segments come in the order of the capture; it
@@ -55,6 +57,8 @@ const (
 	lag = int64(600e6)
 	// maxPending bounds the failures that wait.
 	maxPending = 4096
+	// maxNotices bounds the lines of a minute on what goes wrong.
+	maxNotices = 20
 )
 
 func newRecorder(opt Options, link wire.LinkType, why *reasons) (*recorder, error) {
@@ -179,8 +183,18 @@ func (r *recorder) finish() {
 	}
 }
 
+// notice tells of an error, and of no more than maxNotices a minute.
 func (r *recorder) notice(err error) {
-	if err != nil && r.opt.OnNotice != nil {
+	if err == nil || r.opt.OnNotice == nil {
+		return
+	}
+	if r.now-r.noticed >= int64(time.Minute) {
+		if n := r.notices - maxNotices; n > 0 {
+			r.opt.OnNotice(fmt.Sprintf("%d more such lines are left out", n))
+		}
+		r.noticed, r.notices = r.now, 0
+	}
+	if r.notices++; r.notices <= maxNotices {
 		r.opt.OnNotice(err.Error())
 	}
 }

@@ -129,16 +129,17 @@ func (r *ring) oldest() int64 {
 	return int64(binary.LittleEndian.Uint64(r.buf[at:]))
 }
 
-// of appends a connection's frames from position and time on, oldest first.
-// It tells whether the ring no longer has what came before them, back to from.
-func (r *ring) of(dst []frame, flow uint64, from, since int64) (frames []frame, lost bool) {
+// of appends a connection's frames from position and time on, oldest first, and
+// no more than the last most of them. It tells whether the ring no longer has
+// what came before them, back to from.
+func (r *ring) of(dst []frame, flow uint64, from, since int64, most int) (frames []frame, lost bool) {
 	c, ok := r.flows[flow]
 	if !ok {
 		return dst, false
 	}
 	n := len(dst)
 	for p := c.last; p >= from; {
-		if p < r.tail {
+		if p < r.tail || len(dst)-n >= most {
 			lost = true
 			break
 		}

@@ -56,7 +56,10 @@ const (
 	// sliceBuffer is how much of one is in memory before it is on disk.
 	sliceBuffer = 32 << 10
 	// maxNotes is how many frames of one have a reason beside them.
-	maxNotes = 1024
+	maxNotes = 256
+	// maxTurn is how many frames are written to one at a time: the last of a
+	// connection that filled the ring alone.
+	maxTurn = 1 << 16
 )
 
 // member is a connection of the slice, or nil.
@@ -166,7 +169,7 @@ func (w *slicer) flush(s *slice, upTo int64) error {
 		m.whole = m.until <= upTo
 		n := len(w.frames)
 		var lost bool
-		w.frames, lost = w.ring.of(w.frames, m.flow, m.from, m.since)
+		w.frames, lost = w.ring.of(w.frames, m.flow, m.from, m.since, max(maxTurn-n, maxTurn/maxMembers))
 		if lost && m.from > 0 && w.ring.oldest() <= m.until {
 			w.stats.Lost++
 		}

@@ -17,8 +17,9 @@ type follower struct {
 }
 
 // maxFlows bounds the connections followed at a time; beyond it, those that
-// were silent longest are let go, and counted. One takes some 400 bytes.
-const maxFlows = 128 << 10
+// were silent longest are let go, and counted. One takes some 400 bytes, and
+// with a request open 1,400.
+const maxFlows = 64 << 10
 
 func newTracker(r *recorder) tracker {
 	f := &follower{r: r}
