@@ -38,7 +38,7 @@ and their twin on the gateway's other side: refused, unanswered, reset or
 closed with a request open, answered with 5xx, and what --slow and --header
 ask for. culprit diagnose reads the files, and so does Wireshark.
 
-It runs for weeks in flat memory: --ring, and at most 150 MB. Credentials in
+It runs for weeks in flat memory: --ring, and at most 200 MB. Credentials in
 headers and queries are overwritten before anything is written. What the
 kernel had to drop is counted, told each minute and kept in DIR/capture.json.
 It ends on SIGINT or SIGTERM, and writes what it holds.
