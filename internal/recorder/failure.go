@@ -48,6 +48,8 @@ type Request struct {
 	Method, Target string
 	IDs            []string
 	Begin          int64 // nanoseconds since 1970
+
+	h2 bool // asked by HTTP/2
 }
 
 // kind is the failure's word, with its status: "status-503".

@@ -20,6 +20,9 @@ type masker struct {
 	open  byte   // a secret goes on at next: ends of it, see openEnds
 	spans []span // what was masked lately, for what is sent again
 	from  uint32 // spans tell of everything from here to next
+	first bool   // nothing has passed yet
+
+	h2 *h2mask // HTTP/2 is spoken
 }
 
 // span is a stretch of sequence numbers.
@@ -49,7 +52,10 @@ var schemes = regexp.MustCompile(`(?i)^(?:basic|bearer|digest|negotiate|ntlm|tok
 
 // begin tells where the stream begins.
 func (m *masker) begin(seq uint32) {
-	*m = masker{next: seq, from: seq, known: true}
+	*m = masker{next: seq, from: seq, known: true, first: true, h2: m.h2}
+	if m.h2 != nil {
+		m.h2 = &h2mask{}
+	}
 }
 
 // mask overwrites the secrets of a segment's payload, which begins at sequence
@@ -60,7 +66,11 @@ func (m *masker) mask(payload []byte, seq uint32, size int) {
 	}
 	if behind := int32(m.next - seq); m.known && behind > 0 {
 		if int32(seq-m.from) < 0 { // too long ago to know
-			m.fresh(payload)
+			if m.h2 != nil {
+				fill(payload)
+			} else {
+				m.fresh(payload)
+			}
 			return
 		}
 		m.again(payload, seq)
@@ -71,12 +81,22 @@ func (m *masker) mask(payload []byte, seq uint32, size int) {
 	}
 	if !m.known || seq != m.next {
 		m.carry, m.open, m.spans, m.from = m.carry[:0], openNone, m.spans[:0], seq
-		if n := unknownFront(payload); n > 0 {
+		if m.h2 != nil {
+			m.h2.resync(payload)
+		} else if n := unknownFront(payload); n > 0 {
 			m.cover(payload, seq, 0, n)
 			payload, seq, size = payload[n:], seq+uint32(n), size-n
 		}
 	}
-	m.follow(payload, seq)
+	if m.h2 == nil && beginsH2(payload, m.first) {
+		m.h2 = &h2mask{}
+	}
+	m.first = false
+	if m.h2 != nil {
+		m.h2.pass(m, payload, seq)
+	} else {
+		m.follow(payload, seq)
+	}
 	m.next, m.known = seq+uint32(len(payload)), true
 	if size > len(payload) { // cut when it was captured: what comes next is behind a gap
 		m.known = false
@@ -184,11 +204,16 @@ func (m *masker) cover(payload []byte, seq uint32, from, to int) {
 		return
 	}
 	fill(payload[from:to])
+	m.note(span{seq + uint32(from), seq + uint32(to)})
+}
+
+// note remembers what was overwritten.
+func (m *masker) note(s span) {
 	if len(m.spans) == maxSpans {
 		m.from = m.spans[0].to
 		m.spans = slices.Delete(m.spans, 0, 1)
 	}
-	m.spans = append(m.spans, span{seq + uint32(from), seq + uint32(to)})
+	m.spans = append(m.spans, s)
 }
 
 func fill(b []byte) {

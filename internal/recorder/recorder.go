@@ -224,10 +224,16 @@ func (r *recorder) keep(fs []Failure) {
 			s.join(flow, since, until)
 			fresh, why = append(fresh, s), append(why, nil)
 		}
+		if m := s.member(flow); m != nil && f.Request.h2 {
+			m.speaksH2()
+		}
 		s.tell(flow, at, "culprit: "+f.sentence())
 		for _, l := range legs {
 			if s.join(flowOf(l.client, l.server), since, after) {
 				twins[i]++
+				if m := s.member(flowOf(l.client, l.server)); l.h2 {
+					m.speaksH2()
+				}
 			}
 		}
 		if len(s.ends) < maxMembers {

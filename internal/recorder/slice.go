@@ -98,6 +98,15 @@ func (s *slice) join(flow flowID, since, until int64) bool {
 	return true
 }
 
+// speaksH2 has both directions masked as HTTP/2.
+func (m *member) speaksH2() {
+	for i := range m.masks {
+		if m.masks[i].h2 == nil {
+			m.masks[i].h2 = &h2mask{}
+		}
+	}
+}
+
 // tell has a comment written with a frame.
 func (s *slice) tell(flow flowID, time int64, text string) {
 	if len(s.notes) < maxNotes {
@@ -223,6 +232,9 @@ func (w *slicer) write(s *slice, f frame) error {
 					mask.begin(seg.Seq + 1)
 				}
 				mask.mask(seg.Payload, seg.Seq, seg.Len)
+				if mask.h2 != nil {
+					m.speaksH2()
+				}
 			}
 		}
 	}

@@ -111,7 +111,7 @@ var idHeaders = []string{
 
 // requestOf copies what is known of a request.
 func requestOf(e *wire.Exchange) Request {
-	q := Request{Method: string(e.Method), Target: string(e.Target), Begin: e.Start}
+	q := Request{Method: string(e.Method), Target: string(e.Target), Begin: e.Start, h2: e.Proto == 2}
 	for _, id := range e.IDs {
 		q.IDs = append(q.IDs, hopless(string(id), &q))
 	}

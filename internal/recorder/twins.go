@@ -22,6 +22,7 @@ type leg struct {
 	ids            [maxLegIDs]idLink
 	line           uint64
 	before         uint64 // the leg before with the same line
+	h2             bool
 }
 
 type idLink struct {
@@ -55,7 +56,7 @@ func newTwins() *twins {
 func (t *twins) add(client, server wire.Endpoint, r Request) {
 	slot := &t.recent[t.next%maxLegs]
 	t.forget(slot)
-	*slot = leg{n: t.next, client: client, server: server, begin: r.Begin, line: lineHash(r)}
+	*slot = leg{n: t.next, client: client, server: server, begin: r.Begin, line: lineHash(r), h2: r.h2}
 	slot.before = t.byLine[slot.line]
 	t.byLine[slot.line] = t.next
 	for i, id := range r.IDs[:min(len(r.IDs), maxLegIDs)] {
