@@ -3,9 +3,9 @@ package failure
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	"culprit/internal/fact"
@@ -48,41 +48,73 @@ func (w *World) byWire(fulls []*fact.Request, at []int, names []string, parent [
 			wires = append(wires, i)
 		}
 	}
-	type claim struct {
-		record  int
-		capture string
-	}
-	taken := map[claim]bool{}
-	for _, i := range wires {
-		r := fulls[i]
-		type match struct {
-			k   int
-			off time.Duration
+	// A group has at most one record of each view of a capture.
+	views := map[int]map[string]bool{}
+	view := func(i int) string { return fulls[i].Origin.Path + " " + viewOf(fulls[i]) + legOf(fulls[i]) }
+	for _, i := range all {
+		if root := find(i); views[root] == nil {
+			views[root] = map[string]bool{}
 		}
-		best := map[string]match{} // by log
-		from := sort.Search(len(all), func(n int) bool { return !fulls[all[n]].Time.Before(r.Time.Add(-time.Minute)) })
-		for _, k := range all[from:] {
-			x := fulls[k]
-			if x.Time.After(r.Time.Add(longest + time.Minute)) {
-				break
-			}
-			log := x.Origin.Path + "/" + x.Party.Tech
-			if x.Wire && x.Origin.Path == r.Origin.Path || taken[claim{k, r.Origin.Path + viewOf(r)}] || find(i) == find(k) {
+		if fulls[i].Wire {
+			views[find(i)][view(i)] = true
+		}
+	}
+	join := func(i, k int) {
+		from, to := find(i), find(k)
+		parent[from] = to
+		for v := range views[from] {
+			views[to][v] = true
+		}
+	}
+	for _, behind := range [...]bool{false, true} {
+		for _, i := range wires {
+			r := fulls[i]
+			if (r.Client == "" && troubled(r)) != behind {
 				continue
 			}
-			ahead := w.skew(names[at[i]], names[at[k]])
-			if off, ok := fits(r, x, ahead); ok {
-				if m, have := best[log]; !have || off < m.off {
+			best := map[string]match{} // by log
+			from := sort.Search(len(all), func(n int) bool { return !fulls[all[n]].Time.Before(r.Time.Add(-time.Minute)) })
+			for _, k := range all[from:] {
+				x := fulls[k]
+				if x.Time.After(r.Time.Add(longest + time.Minute)) {
+					break
+				}
+				if x.Wire && (x.Origin.Path == r.Origin.Path || x.Client == "" && troubled(x)) || find(i) == find(k) || views[find(k)][view(i)] && x.N() == 1 {
+					continue
+				}
+				log := x.Origin.Path + " " + x.Party.Tech
+				if behind {
+					log = "" // all its records are one group by now
+				}
+				off, ok := fits(r, x, w.skew(names[at[i]], names[at[k]]))
+				if !ok && x.N() > 1 && r.Time.Sub(x.Time).Abs() < counted && samePlace(x, r) {
+					off, ok = 2*time.Hour, true // it is among those that are counted on x
+				}
+				if m, have := best[log]; ok && (!have || off < m.off) {
 					best[log] = match{k, off}
 				}
 			}
-		}
-		for _, log := range slices.Sorted(maps.Keys(best)) {
-			k := best[log].k
-			taken[claim{k, r.Origin.Path + viewOf(r)}] = true
-			parent[find(i)] = find(k)
+			for _, log := range slices.Sorted(maps.Keys(best)) {
+				if k := best[log].k; find(k) != find(i) && (!views[find(k)][view(i)] || fulls[k].N() > 1) {
+					join(i, k)
+				}
+			}
 		}
 	}
+}
+
+// match is a record that fits, and how well: the less, the better.
+type match struct {
+	k   int
+	off time.Duration
+}
+
+// legOf tells the leg behind a gateway from the one in front of it.
+func legOf(r *fact.Request) string {
+	if r.Client == "" && troubled(r) {
+		return " behind"
+	}
+	return ""
 }
 
 // fits reports whether x tells of the request that the capture saw as r, and
@@ -105,9 +137,12 @@ func fits(r, x *fact.Request, ahead time.Duration) (off time.Duration, ok bool) 
 		return end.Abs(), true
 	}
 	// The leg behind: it lies within the other.
-	start := x.Time.Add(ahead - x.Duration.Or(0))
 	begun := r.Time.Add(-r.Duration.Or(0))
-	if begun.Before(start.Add(-slack)) || r.Time.After(x.Time.Add(ahead+slack)) || !samePlace(x, r) {
+	start := begun // where it is not told how long x took
+	if x.Duration.Known {
+		start = x.Time.Add(ahead - x.Duration.D)
+	}
+	if begun.Before(start.Add(-slack)) || r.Time.After(x.Time.Add(ahead+slack)) || !x.Duration.Known && end > slack || !samePlace(x, r) {
 		return 0, false
 	}
 	if !path {
@@ -121,20 +156,23 @@ func differs(a, b *fact.Request) bool {
 	return len(a.IDs) > 0 && len(b.IDs) > 0 && !slices.ContainsFunc(a.IDs, func(id string) bool { return slices.Contains(b.IDs, id) })
 }
 
-// samePlace: x says that it asked the address on whose leg r was; or, where it
-// names none, x is of the machine that sent r.
+// samePlace: x says that it asked the address on whose leg r was, or nothing
+// against it: it names no address, or one that is still to be looked up.
 func samePlace(x, r *fact.Request) bool {
 	to := ""
 	if len(r.Attempts) > 0 {
 		to = r.Attempts[0].Address
 	}
 	if len(x.Attempts) > 0 {
-		return slices.ContainsFunc(x.Attempts, func(a fact.Attempt) bool { return a.Address == to || !strings.Contains(a.Address, ":") })
+		return slices.ContainsFunc(x.Attempts, func(a fact.Attempt) bool {
+			_, err := netip.ParseAddrPort(a.Address)
+			return a.Address == to || err != nil
+		})
 	}
 	if x.Wire {
 		return x.Client != "" && hostOf(x.Party.Address) == hostOf(r.Party.Address)
 	}
-	return r.Path != "" && pathOf(r.Path) == pathOf(x.Path)
+	return x.Party.Role == fact.RoleGateway && (r.Path == "" || pathOf(r.Path) == pathOf(x.Path))
 }
 
 // gatewayOf is the party that asked, as the records of one request tell: the
@@ -160,6 +198,35 @@ func gatewayOf(g []*fact.Request, reporter *fact.Request) fact.Party {
 	}
 	p.Address = hostOf(p.Address)
 	return p
+}
+
+// captured notes which inputs are captures of packets.
+func (w *World) captured(fulls []*fact.Request) {
+	w.captures = map[string]bool{}
+	for _, rs := range [...][]*fact.Request{fulls, w.Controls} {
+		for _, r := range rs {
+			if r.Wire {
+				w.captures[r.Origin.Path] = true
+			}
+		}
+	}
+}
+
+// idle reports whether a trouble that a capture alone shows, of which nobody
+// knows a request, failed none: a log of the gateway covers the time, and what
+// failed by it was joined. It may have been a health check's connection.
+func (w *World) idle(g []*fact.Request) bool {
+	for _, r := range g {
+		if !r.Wire || r.Method != "" || r.Time.IsZero() {
+			return false
+		}
+	}
+	for _, c := range w.coverage {
+		if c.Party.Role == fact.RoleGateway && !w.captures[c.Origin.Path] && w.hasRequests(c) && covers(c, g[0].Time) {
+			return true
+		}
+	}
+	return false
 }
 
 // connKey names a connection within all inputs.

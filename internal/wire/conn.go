@@ -91,6 +91,9 @@ type TLS struct {
 	ALPN       string
 	Answered   bool // the server's hello was seen
 	Data       bool // application data was sent
+	// Foreign is the beginning of what the server sent where a handshake was
+	// due: "HTTP/1.1 400 Bad Request".
+	Foreign string
 	// Alert is the first alert in clear that is not a close, by whom.
 	Alert   uint8
 	AlertBy Side

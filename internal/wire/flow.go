@@ -482,6 +482,9 @@ func (t *Table) fate(f *flow, e *Exchange) Ending {
 		return Answered
 	}
 	c, s := &f.half[0], &f.half[1]
+	if s.bits&halfTTL == 0 || t.missed(f) {
+		return Open // of what the server sent, not all was captured
+	}
 	if s.closeT != 0 {
 		e.HasClosed, e.ClosedAgo = true, time.Duration(e.Start-s.closeT)
 		e.Unaware = int32(s.closeAck-e.startSeq) <= 0

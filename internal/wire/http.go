@@ -313,8 +313,19 @@ func (t *Table) head(i uint32, d, n int, ts int64, data []byte) []byte {
 	return rest
 }
 
+var emptyLine = []byte("\r\n\r\n")
+
 // headEnd is how long a head is with its empty line; negative if it goes on.
 func headEnd(b []byte) int {
+	first := bytes.IndexByte(b, '\n')
+	if first < 0 {
+		return -1
+	}
+	if first > 0 && b[first-1] == '\r' {
+		if k := bytes.Index(b[first-1:], emptyLine); k >= 0 {
+			return first - 1 + k + len(emptyLine)
+		}
+	}
 	from := 0
 	for {
 		k := bytes.IndexByte(b[from:], '\n')

@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // tlsConn is what is known of a connection that speaks TLS.
 type tlsConn struct {
@@ -74,6 +77,11 @@ func (t *Table) readTLS(i uint32, d, n int, ts int64, data []byte) {
 		need := recordHead
 		if len(rec) >= recordHead {
 			if !beginsTLS(rec) {
+				if d == 1 && x.Hello && !x.Answered && f.gaps == 0 && h.bytes == 0 {
+					line, _, _ := bytes.Cut(rec[:min(len(rec), maxValue)], []byte{'\n'})
+					x.Foreign = string(bytes.TrimSpace(line))
+					f.mark(MarkData, d, uint32(n), ts, 0, 0)
+				}
 				t.parts.put(&h.part)
 				h.state = isLost
 				return

@@ -19,7 +19,8 @@ type dial struct {
 	try            fact.Attempt
 	conn           *fact.Conn
 	text           string
-	taken          bool // a request is told with it
+	foreign        string // what came instead of a TLS handshake
+	taken          bool   // a request is told with it
 }
 
 // open is a connection that came about.
@@ -97,11 +98,11 @@ func handshakeFailed(c *wire.Conn) bool {
 	if c.Protocol != wire.ProtoTLS || !t.Hello || t.Data || c.Gaps > 0 {
 		return false
 	}
-	return t.AlertBy != wire.Nobody || !t.Answered && c.ClosedBy == wire.Server
+	return t.AlertBy != wire.Nobody || t.Foreign != "" || !t.Answered && c.ClosedBy == wire.Server
 }
 
 func (r *reader) dial(c *wire.Conn, how fact.Mechanism, errno int) {
-	d := &dial{client: c.Client, server: c.Server, from: c.Opened, to: r.now, n: int(c.LastN)}
+	d := &dial{foreign: c.TLS.Foreign, client: c.Client, server: c.Server, from: c.Opened, to: r.now, n: int(c.LastN)}
 	switch {
 	case c.ResetN > 0:
 		d.n = int(c.ResetN)
@@ -140,6 +141,8 @@ func (d *dial) says(c *wire.Conn) string {
 		s += " for " + c.TLS.ServerName
 	}
 	switch {
+	case c.TLS.Foreign != "":
+		return s + fmt.Sprintf(", answered by %.60q, which is not TLS", c.TLS.Foreign)
 	case c.TLS.AlertBy != wire.Nobody:
 		by := "server"
 		if c.TLS.AlertBy == wire.Client {
@@ -190,6 +193,9 @@ func (r *reader) stateDial(d *dial) {
 	q.Phase = fact.PhaseConnecting
 	if d.try.Ended == fact.TLSFailed {
 		q.Phase = fact.PhaseTLS
+	}
+	if f := d.foreign; f != "" {
+		q.Detail = fmt.Sprintf("not TLS: %.60q", f)
 	}
 	q.Time, q.Party = at(d.to), r.whoAsked(&call{client: d.client})
 	q.Origin.Line, q.Origin.Text = d.n, d.text

@@ -43,19 +43,19 @@ type reader struct {
 	table *wire.Table
 	now   int64
 
-	calls   map[uint64]*call   // in flight, by tag
-	asked   map[uint64][]*call // the same, by what is asked for
-	tags    uint64
-	spare   []*call
-	servers map[wire.Endpoint]*server
-	edges   map[edge]bool // who asked whom
-	askers  map[asker]*rests
-	late    []*call // failed, and stated when what belongs to them is known
-	dials   []*dial // connections that did not come about, likewise
-	opens   []open  // that did, of late
-	conns   map[int]bool
-	whole   int // connections stated with their packets
-	counts  counts
+	calls    []*call        // in flight, by tag
+	asked    [buckets]*call // the same, by what is asked for
+	inFlight int
+	spare    []*call
+	servers  map[wire.Endpoint]*server
+	edges    map[edge]bool // who asked whom
+	askers   map[asker]*rests
+	late     []*call // failed, and stated when what belongs to them is known
+	dials    []*dial // connections that did not come about, likewise
+	opens    []open  // that did, of late
+	conns    map[int]bool
+	whole    int // connections stated with their packets
+	counts   counts
 }
 
 // counts are what a capture holds.
@@ -74,7 +74,7 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 		return err
 	}
 	r := &reader{
-		env: env, in: in, out: out, calls: map[uint64]*call{}, asked: map[uint64][]*call{}, servers: map[wire.Endpoint]*server{},
+		env: env, in: in, out: out, servers: map[wire.Endpoint]*server{},
 		askers: map[asker]*rests{}, edges: map[edge]bool{}, conns: map[int]bool{},
 	}
 	r.fold, _ = out.(source.Folder)

@@ -98,8 +98,14 @@ func (s *server) answers() bool {
 
 // onAnswer looks at who answers.
 func (r *reader) onAnswer(f wire.Flow, e *wire.Exchange, head, body []byte) {
-	_, end := f.Ends()
-	s := r.server(end)
+	c := r.call(e)
+	var s *server
+	if c != nil {
+		s = c.at
+	} else {
+		_, end := f.Ends()
+		s = r.server(end)
+	}
 	if s.looked >= maxLooks && e.Status < 500 || s.looked >= 2*maxLooks || len(r.env.Banners) == 0 {
 		return
 	}
@@ -108,7 +114,11 @@ func (r *reader) onAnswer(f wire.Flow, e *wire.Exchange, head, body []byte) {
 	if b := source.Relayer(r.env.Banners, a); b != nil && s.passes == nil {
 		s.passes, s.relayer = b, b.Tech
 	}
-	if b := source.Recognise(r.env.Banners, a); b != nil && (s.banner == nil || e.Status >= 500) {
+	b := source.Recognise(r.env.Banners, a)
+	if c != nil && e.Status >= 500 {
+		c.own = b != nil && b.Role != fact.RoleBackend && b.Wrote(a) >= source.Likely
+	}
+	if b != nil && (s.banner == nil || e.Status >= 500) {
 		s.banner, s.tech = b, b.Tech
 		if b.Version != nil {
 			s.version = b.Version(a)

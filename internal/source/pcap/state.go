@@ -15,7 +15,7 @@ func streamID(n int) string { return strconv.Itoa(n) }
 
 // try fills in what c's one leg showed: the request at the server.
 func (r *reader) try(c *call, f wire.Flow, e *wire.Exchange) {
-	a := fact.Attempt{Address: r.server(c.server).name}
+	a := fact.Attempt{Address: c.at.name}
 	if e.Status > 0 {
 		a.Status = fact.Num(e.Status)
 	}
@@ -85,6 +85,9 @@ func mechanism(e *wire.Exchange, f wire.Flow) (fact.Mechanism, int) {
 // ordinary counts a request that went well, and reports true; or false where
 // somebody wants the whole of it.
 func (r *reader) ordinary(f wire.Flow, c *call, e *wire.Exchange) bool {
+	if e.Opaque {
+		return true // a turn of a conversation is no request that anybody counts
+	}
 	member := c.tried.Address
 	if len(c.inner) > 0 {
 		member = c.inner[0].tried.Address
@@ -120,8 +123,11 @@ func method(b []byte) string {
 
 // request makes the fact of a call, without its tries.
 func (r *reader) request(c *call, e *wire.Exchange) *fact.Request {
-	q := &fact.Request{Wire: true, ConnID: streamID(c.stream), Method: method(e.Method), Path: string(e.Target), Host: string(e.Host), IDs: slices.Clone(c.ids)}
+	q := &fact.Request{Wire: true, ConnID: streamID(c.stream), Method: method(e.Method), Path: string(e.Target), Host: string(e.Host)}
 	q.Time = at(max(e.End, e.Sent))
+	for _, id := range e.IDs {
+		q.IDs = append(q.IDs, string(id))
+	}
 	if e.Proto > 1 {
 		q.Proto = "2"
 	} else if !e.Opaque {
@@ -236,7 +242,7 @@ func (r *reader) legs(c *call) []*call {
 
 // complete settles who asked, the tries, and how it ended.
 func (r *reader) complete(c *call, q *fact.Request) {
-	sv := r.server(c.server)
+	sv := c.at
 	gone := c.tried.Ended == fact.ClientGone
 	var dial *dial
 	if len(c.inner) == 0 && q.Status.Or(0) >= 500 || len(c.inner) > 0 && !troubled(c) && q.Status.Or(0) >= 500 {
@@ -275,7 +281,7 @@ func (r *reader) complete(c *call, q *fact.Request) {
 	}
 	last := &q.Attempts[len(q.Attempts)-1]
 	if last.Ended == "" && last.Status.Known && last.Status.N >= 500 {
-		if r.server(c.server).answers() || last.Status.N != 502 && last.Status.N != 503 && last.Status.N != 504 {
+		if sv.answers() || !gatewayStatus(last.Status.N) {
 			last.Ended, q.Writer = fact.AppAnswered, fact.WriterBackend
 		}
 	}
@@ -300,13 +306,18 @@ func (r *reader) ending(c *call, q *fact.Request) {
 		if last.Status == q.Status {
 			q.Ended, q.Writer = fact.AppAnswered, fact.WriterBackend
 		}
-	case q.Status.Or(0) >= 500:
+	case q.Status.Or(0) >= 500 && (c.own || gatewayStatus(q.Status.N)):
 		q.Writer = fact.WriterSelf
+	case q.Status.Or(0) >= 500:
+		q.Ended, q.Writer = fact.AppAnswered, fact.WriterBackend // proxies make no others
 	case q.Ended != "" && q.Ended != fact.ClientGone && n > 0 && q.Attempts[n-1].Ended != "":
 		// What the gateway did to its client follows from what befell it.
 		q.Ended, q.Errno = q.Attempts[n-1].Ended, q.Attempts[n-1].Errno
 	}
 }
+
+// gatewayStatus: one that proxies make themselves.
+func gatewayStatus(n int64) bool { return n >= 502 && n <= 504 }
 
 // whoAsked is the party that sent a request whose other leg is not here.
 func (r *reader) whoAsked(c *call) fact.Party {
