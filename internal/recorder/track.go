@@ -70,6 +70,9 @@ var endings = map[wire.Ending]What{
 
 func (t *follower) exchange(f wire.Flow, e *wire.Exchange) {
 	what, ok := endings[e.Ended]
+	if e.Ended == wire.Answered && e.Proto == 2 && e.Status >= 500 { // whose answers are told of when they are whole
+		what, ok = ServerError, true
+	}
 	if !ok || e.Unpaired && e.Ended != wire.ServerCut {
 		return
 	}
