@@ -19,6 +19,7 @@ type call struct {
 	stream         int
 	client, server wire.Endpoint
 	start, end     int64
+	startN         uint32
 	ids            []uint64 // hashes
 	proxied        bool
 	own            bool // a gateway made its error answer itself
@@ -77,6 +78,7 @@ func (r *reader) onRequest(f wire.Flow, e *wire.Exchange) {
 	r.calls[c.tag-1] = c
 	r.inFlight++
 	c.hash, c.flow, c.stream, c.start, c.proxied = e.Hash, f, f.Stream(), e.Start, e.Proxied
+	c.startN = e.StartN
 	c.client, c.server = f.Ends()
 	c.at = r.server(c.server)
 	for _, id := range e.IDs {
@@ -213,7 +215,9 @@ func (r *reader) onExchange(f wire.Flow, e *wire.Exchange) {
 	}
 	failed := c.tried.Ended != "" || e.Status >= 500
 	if failed && (c.tried.Ended != fact.AppAnswered || e.Status >= 500) {
-		c.conn = r.connOf(f.Conn(), e, &c.tried)
+		c.conn = r.connOf(f.Conn(), askedBy(e), &c.tried)
+		c.tried.ConnID = c.conn.ID
+		r.behind(c, askedBy(e).text)
 	}
 	switch {
 	case c.outer != nil && (!failed || len(c.inner) == 0):
@@ -233,6 +237,17 @@ func (r *reader) onExchange(f wire.Flow, e *wire.Exchange) {
 		r.settle(r.now)
 	}
 	r.late = append(r.late, c)
+}
+
+// behind keeps the connections of the tries of a request that failed though
+// they did not, as far as they can be seen.
+func (r *reader) behind(c *call, what string) {
+	for _, x := range c.inner {
+		if x.conn == nil && x.flow.Stream() == x.stream {
+			x.conn = r.connOf(x.flow.Conn(), asked{x.startN, what}, &x.tried)
+			x.tried.ConnID = x.conn.ID
+		}
+	}
 }
 
 // drop forgets an exchange of which too little is known.

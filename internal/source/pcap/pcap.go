@@ -132,12 +132,10 @@ func at(ns int64) time.Time {
 	return time.Unix(0, ns).UTC()
 }
 
-// machine is a host as packets name it: 127.0.0.1 and ::1 are one.
+// machine is a host as packets name it: all loopback addresses are one.
 func machine(a netip.Addr) netip.Addr {
-	if a == loopback {
+	if a.IsLoopback() {
 		return netip.IPv6Loopback()
 	}
 	return a
 }
-
-var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})

@@ -99,10 +99,11 @@ func (r *reader) ordinary(f wire.Flow, c *call, e *wire.Exchange) bool {
 	req := r.request(c, e)
 	r.complete(c, req)
 	if r.keen != nil && r.keen.Keen(req) {
-		r.stateConn(r.connOf(f.Conn(), e, &c.tried))
+		r.stateConn(r.connOf(f.Conn(), askedBy(e), &c.tried))
 		for _, x := range c.inner {
 			if x.flow.Stream() == x.stream {
-				r.stateConn(r.connOf(x.flow.Conn(), nil, &x.tried))
+				x.tried.ConnID = streamID(x.stream)
+				r.stateConn(r.connOf(x.flow.Conn(), asked{x.startN, askedBy(e).text}, &x.tried))
 			}
 		}
 	}
