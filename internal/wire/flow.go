@@ -20,8 +20,7 @@ type half struct {
 	wasLen, wasID    uint16
 	id               uint16
 	retrans, zeros   uint16
-	wasFlags         uint8
-	ttl              uint8
+	ttl, wasFlags    uint8
 	state            state
 	bits             halfBits
 }
