@@ -54,6 +54,14 @@ func (p *parts) add(n *int32, data []byte, t int64, packet, seq uint32) bool {
 	return true
 }
 
+// drop takes bytes off a part's front, fewer than it has.
+func (p *parts) drop(n int32, size int) {
+	x := &p.all[n]
+	x.data = x.data[:copy(x.data, x.data[size:])]
+	x.seq += uint32(size)
+	p.bytes -= size
+}
+
 // put gives a part back.
 func (p *parts) put(n *int32) {
 	if *n == 0 {

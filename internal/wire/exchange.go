@@ -75,8 +75,9 @@ type Exchange struct {
 	flow     uint32
 	serial   uint32
 	startSeq uint32
-	noBody   bool // HEAD
-	connect  bool // CONNECT
+	wantReq  int64 // what the request's head promised; negative if nothing
+	noBody   bool  // HEAD
+	connect  bool  // CONNECT
 	slow     bool
 	ended    bool // the answer is whole
 }

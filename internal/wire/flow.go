@@ -331,7 +331,9 @@ func (t *Table) fin(i uint32, d, n int, ts int64, s *Segment) {
 	h.bits |= halfFIN
 	f.mark(MarkFIN, d, uint32(n), ts, s.Len, 0)
 	t.closes(f, d, n, ts, s, false)
-	t.ended(i, d)
+	if s.Seq+uint32(s.Len) == h.next {
+		t.ended(i, d) // else something before it has not come yet
+	}
 	f = &t.flows[i]
 	if f.half[0].bits&f.half[1].bits&halfFIN != 0 {
 		t.settles(i, ts)
@@ -496,7 +498,7 @@ func (t *Table) fate(f *flow, e *Exchange) Ending {
 	switch by {
 	case Server:
 		switch {
-		case e.First != 0 && (s.state == inClose || e.Opaque):
+		case e.First != 0 && (s.state == inClose && s.bits&halfFIN != 0 || e.Opaque):
 			return Answered // no length was promised
 		case e.First != 0:
 			return ServerCut
