@@ -114,6 +114,9 @@ func (e *Exchange) keep(b []byte, most int) []byte {
 	return e.buf[n:len(e.buf):len(e.buf)]
 }
 
+// inFlight is how many exchanges are not told of yet.
+func (t *Table) inFlight() int { return len(t.ex) - 1 - len(t.exFree) }
+
 // newEx begins an exchange at the end of the flow's queue.
 func (t *Table) newEx(f *flow, i uint32) *Exchange {
 	var n int32

@@ -85,6 +85,7 @@ const (
 	guessed // who the client is, is a guess
 	closeIdle
 	foreign
+	settling // in the queue of those that are judged
 )
 
 func (f *flow) has(b flowBits) bool { return f.bits&b != 0 }
@@ -107,6 +108,11 @@ func (t *Table) Segment(n int, ts int64, s *Segment) {
 	t.nowN = uint32(n)
 	if s.Flags&RST != 0 {
 		t.Stats.Resets++
+	}
+	if t.inFlight() >= maxOpen {
+		for t.inFlight() > maxOpen-maxOpen/8 {
+			t.evict(true)
+		}
 	}
 	k, srcSecond := keyOf(s)
 	i := t.find(&k)
@@ -315,8 +321,9 @@ func (t *Table) closes(f *flow, d, n int, ts int64, s *Segment, rst bool) {
 // settles has the flow judged after a while.
 func (t *Table) settles(i uint32, ts int64) {
 	f := &t.flows[i]
-	if !f.closing {
-		f.closing = true
+	f.closing = true
+	if !f.has(settling) {
+		f.bits |= settling
 		t.later(&t.closing, due{ts + settle, i, f.num})
 	}
 }
