@@ -237,30 +237,44 @@ func (w *World) connections() {
 	if len(w.Conns) == 0 {
 		return
 	}
-	byID := map[connKey]*fact.Conn{}
+	byID := map[connKey][]*fact.Conn{}
 	for _, c := range w.Conns {
-		byID[connKey{c.Origin.Path, c.ID}] = c
+		k := connKey{c.Origin.Path, c.ID}
+		byID[k] = append(byID[k], c)
 		w.span(c.Time)
 	}
 	for _, f := range slices.Concat(w.Failures, w.Recovered) {
-		add := func(path, id string) {
-			if c := byID[connKey{path, id}]; c != nil && id != "" && !slices.Contains(f.Conns, c) {
-				f.Conns = append(f.Conns, c)
+		add := func(at fact.Origin, id string) {
+			// Of one that carried several failures, as it stood at this one.
+			var best *fact.Conn
+			for _, c := range byID[connKey{at.Path, id}] {
+				if best == nil || apart(c, at) < apart(best, at) {
+					best = c
+				}
+			}
+			if best != nil && id != "" && !slices.Contains(f.Conns, best) {
+				f.Conns = append(f.Conns, best)
 			}
 		}
 		for _, r := range f.Seen {
 			if !r.Wire {
 				continue
 			}
-			add(r.Origin.Path, r.ConnID)
+			add(r.Origin, r.ConnID)
 			for _, a := range r.Attempts {
-				add(r.Origin.Path, a.ConnID)
+				add(r.Origin, a.ConnID)
 			}
 		}
 		slices.SortStableFunc(f.Conns, func(a, b *fact.Conn) int {
 			return cmp.Compare(b2i(isLast(f, a)), b2i(isLast(f, b)))
 		})
 	}
+}
+
+// apart is how many packets lie between a place and where a connection was
+// seen last.
+func apart(c *fact.Conn, at fact.Origin) int {
+	return max(c.Origin.Line-at.Line, at.Line-c.Origin.Line)
 }
 
 // isLast: c is the connection of the try that failed.

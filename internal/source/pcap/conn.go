@@ -67,22 +67,20 @@ func (r *reader) connOf(c *wire.Conn, what asked, try *fact.Attempt) *fact.Conn 
 	return x
 }
 
-// stateConn states a connection, once.
+// stateConn states a connection as it stood when a request on it ended, once.
 func (r *reader) stateConn(x *fact.Conn) {
-	if r.conns[r.streamOf(x)] || r.whole >= maxConns {
+	k := told{x.ID, x.Origin.Line}
+	if r.conns[k] || len(r.conns) >= maxConns {
 		return
 	}
-	r.conns[r.streamOf(x)] = true
-	r.whole++
+	r.conns[k] = true
 	r.out.State(x)
 }
 
-func (r *reader) streamOf(x *fact.Conn) int {
-	n := 0
-	for _, c := range x.ID {
-		n = n*10 + int(c-'0')
-	}
-	return n
+// told is a connection as far as one of its packets.
+type told struct {
+	id string
+	n  int
 }
 
 // packets tells the marks of a connection.

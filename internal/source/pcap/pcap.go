@@ -53,8 +53,7 @@ type reader struct {
 	late     []*call // failed, and stated when what belongs to them is known
 	dials    []*dial // connections that did not come about, likewise
 	opens    []open  // that did, of late
-	conns    map[int]bool
-	whole    int // connections stated with their packets
+	conns    map[told]bool
 	counts   counts
 }
 
@@ -75,7 +74,7 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	}
 	r := &reader{
 		env: env, in: in, out: out, servers: map[wire.Endpoint]*server{},
-		askers: map[asker]*rests{}, edges: map[edge]bool{}, conns: map[int]bool{},
+		askers: map[asker]*rests{}, edges: map[edge]bool{}, conns: map[told]bool{},
 	}
 	r.fold, _ = out.(source.Folder)
 	r.keen, _ = out.(source.Keen)
