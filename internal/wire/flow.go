@@ -485,7 +485,7 @@ func (t *Table) fate(f *flow, e *Exchange) Ending {
 		return Answered
 	}
 	c, s := &f.half[0], &f.half[1]
-	if s.bits&halfTTL == 0 || t.missed(f) || e.Opaque && s.state == isLost {
+	if s.bits&halfTTL == 0 || t.missed(f) || s.state == isLost && (e.Opaque || e.First != 0) {
 		return Open // of what the server sent, not all was captured
 	}
 	if s.closeT != 0 {

@@ -49,6 +49,7 @@ type reader struct {
 	spare    []*call
 	servers  map[wire.Endpoint]*server
 	edges    map[edge]bool // who asked whom
+	kin      map[netip.Addr]*kin
 	askers   map[asker]*rests
 	late     []*call // failed, and stated when what belongs to them is known
 	dials    []*dial // connections that did not come about, likewise
@@ -74,7 +75,7 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	}
 	r := &reader{
 		env: env, in: in, out: out, servers: map[wire.Endpoint]*server{},
-		askers: map[asker]*rests{}, edges: map[edge]bool{}, conns: map[told]bool{},
+		askers: map[asker]*rests{}, edges: map[edge]bool{}, kin: map[netip.Addr]*kin{}, conns: map[told]bool{},
 	}
 	r.fold, _ = out.(source.Folder)
 	r.keen, _ = out.(source.Keen)
