@@ -508,6 +508,9 @@ func (t *Table) fate(f *flow, e *Exchange) Ending {
 		}
 		return ServerClosed
 	case Client:
+		if e.First != 0 && (s.state == inClose || e.Opaque) {
+			return Answered // as long as it liked
+		}
 		if c.bits&halfRST != 0 {
 			return ClientReset
 		}
