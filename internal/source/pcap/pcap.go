@@ -87,7 +87,7 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	r.measured()
 	s := &r.table.Stats
 	for what, n := range map[string]int{
-		"tcp_packets": s.Segments, "streams": s.Streams, "requests": s.Requests, "responses": s.Answers, "resets": s.Resets, "refused": r.counts.refused,
+		"tcp_packets": s.Segments, "streams": s.Streams, "requests": s.Requests, "responses": s.Answers, "http2_requests": s.Requests2, "http2_responses": s.Answers2, "resets": s.Resets, "refused": r.counts.refused,
 		"unanswered": r.counts.unanswered, "copies": s.Copies, "retransmissions": s.Retransmits, "gaps": s.Gaps, "evicted": s.Evicted, "tls": r.counts.tls,
 	} {
 		in.Count(what, n)
