@@ -242,7 +242,8 @@ type Conn struct {
 	Retransmits Int `json:"retransmits,omitzero"`
 	ZeroWindows Int `json:"zero_windows,omitzero"` // times a receiver said it had no room
 	// Together is how many other connections of the server its side closed
-	// within a hundredth of a second of this one.
+	// within a hundredth of a second of this one, those apart that it closed
+	// because the answer was given.
 	Together Int `json:"closed_together,omitzero"`
 	// Foreign: the reset came with a time to live or an IP id unlike those of
 	// the party in whose name it was sent: a middlebox sent it.

@@ -100,9 +100,15 @@ func (r *reader) relate(c *call, alike []*call) {
 		if !sameIDs(x.ids, c.ids) || x.stream == c.stream {
 			continue
 		}
-		if x.hash == c.hash && x.next == nil && machine(x.client.Addr()) == from && r.lost(x, c.start) {
-			x.next, c.again = c, true
+		// Two tries in a row may pass in the wrong order where they come over
+		// different connections: an id tells that they are of one request.
+		if x.hash == c.hash && (x.next == nil || len(c.ids) > 0 && !x.next.over) && machine(x.client.Addr()) == from && r.lost(x, c.start) {
+			c.next, x.next, c.again = x.next, c, true
 			outer = x.outer
+			break
+		}
+		if x.hash == c.hash && !x.over && !x.again && len(c.ids) > 0 && machine(x.client.Addr()) == from && r.lost(c, c.start) {
+			c.next, x.again = x, true // it was sent before x, and passes later
 			break
 		}
 		if !x.over && x.server != c.server && machine(x.server.Addr()) == from && !r.edges[edge{c.server, x.server}] && (outer == nil || busy(outer) && !busy(x)) {

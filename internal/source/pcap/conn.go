@@ -29,7 +29,6 @@ func (r *reader) connOf(c *wire.Conn, e *wire.Exchange, try *fact.Attempt) *fact
 		x.ClosedBy = fact.RoleClient
 	case wire.Server:
 		x.ClosedBy = fact.RoleBackend
-		x.Together = fact.Num(r.server(c.Server).together(c.Closed))
 	}
 	switch {
 	case e != nil && e.Idle >= 0:
@@ -61,6 +60,10 @@ func (r *reader) stateConn(x *fact.Conn) {
 	}
 	r.conns[r.streamOf(x)] = true
 	r.whole++
+	if x.ClosedBy == fact.RoleBackend {
+		// Only by now the others' ends are known.
+		x.Together = fact.Num(r.named[x.Server].together(x.Closed.UnixNano()))
+	}
 	r.out.State(x)
 }
 

@@ -48,13 +48,15 @@ type reader struct {
 	tags    uint64
 	spare   []*call
 	servers map[wire.Endpoint]*server
-	edges   map[edge]bool // who asked whom
+	named   map[string]*server // the same
+	edges   map[edge]bool      // who asked whom
 	askers  map[asker]*rests
 	late    []*call // failed, and stated when what belongs to them is known
 	dials   []*dial // connections that did not come about, likewise
 	opens   []open  // that did, of late
 	conns   map[int]bool
 	whole   int // connections stated with their packets
+	quieted int // of these, for no request
 	counts  counts
 }
 
@@ -74,7 +76,7 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 		return err
 	}
 	r := &reader{
-		env: env, in: in, out: out, calls: map[uint64]*call{}, asked: map[uint64][]*call{}, servers: map[wire.Endpoint]*server{},
+		env: env, in: in, out: out, calls: map[uint64]*call{}, asked: map[uint64][]*call{}, servers: map[wire.Endpoint]*server{}, named: map[string]*server{},
 		askers: map[asker]*rests{}, edges: map[edge]bool{}, conns: map[int]bool{},
 	}
 	r.fold, _ = out.(source.Folder)

@@ -30,7 +30,7 @@ type server struct {
 	counted         []counted
 	most            int // requests on one connection
 	connect         []time.Duration
-	closings        []int64 // when it closed connections, the last of them
+	closings        []int64 // when it closed connections, the last of them; not those closed because the answer was given
 	atOnce          int     // connections closed right after an answer
 }
 
@@ -81,7 +81,7 @@ func (r *reader) server(e wire.Endpoint) *server {
 			}
 		}
 		s = &server{name: e.String(), seen: len(r.servers)}
-		r.servers[e] = s
+		r.servers[e], r.named[s.name] = s, s
 	}
 	return s
 }
@@ -150,10 +150,12 @@ func (s *server) over(c *wire.Conn) {
 	if c.ClosedBy != wire.Server {
 		return
 	}
-	if len(s.closings) >= maxSamples {
-		s.closings = append(s.closings[:0], s.closings[maxSamples/2:]...)
+	if !c.Idle || c.Rest < 0 || c.Rest >= soon {
+		if len(s.closings) >= maxSamples {
+			s.closings = append(s.closings[:0], s.closings[maxSamples/2:]...)
+		}
+		s.closings = append(s.closings, c.Closed)
 	}
-	s.closings = append(s.closings, c.Closed)
 	if !c.Idle || c.Rest < 0 || c.OneSided || c.Foreign != nil {
 		return
 	}
@@ -187,8 +189,11 @@ func (r *reader) askerOver(c *wire.Conn) {
 }
 
 // together is how many other connections the server closed within a hundredth
-// of a second of at.
+// of a second of at, those apart that it closed because the answer was given.
 func (s *server) together(at int64) int {
+	if s == nil {
+		return 0
+	}
 	n := -1
 	for _, x := range s.closings {
 		if d := x - at; d < 10e6 && d > -10e6 {
