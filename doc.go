@@ -15,6 +15,7 @@
 //	  source/all        the list of them
 //	  source/sourcetest the suite each of them passes
 //	internal/wire       reads packets: capture files, encapsulations, TCP connections, HTTP pairing
+//	internal/recorder   culprit capture: a ring of frames, and slices of what failed
 //	internal/failure    joins facts into failed requests with a mechanism, groups them into episodes
 //	internal/cause      the contract of a cause, signals, verdicts, the Judge
 //	  cause/oomkill ... one folder a cause: text, weights, fix, cases that fire and cases that stay silent

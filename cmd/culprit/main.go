@@ -111,6 +111,6 @@ kubectl output, configurations, packed or not, in one folder or many.
 	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(diagnoseCommand(io), explainCommand(io), factsCommand(io), formatsCommand(io), versionCommand(io))
+	root.AddCommand(diagnoseCommand(io), explainCommand(io), factsCommand(io), formatsCommand(io), captureCommand(io), versionCommand(io))
 	return root
 }

@@ -193,7 +193,7 @@ func TestInterruptEndsCleanly(t *testing.T) {
 }
 
 func TestEveryHelpTellsItsExitStatus(t *testing.T) {
-	for _, verb := range []string{"diagnose", "explain", "facts", "formats", "version"} {
+	for _, verb := range []string{"diagnose", "explain", "facts", "formats", "capture", "version"} {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), []string{verb, "--help"}, stdio{strings.NewReader(""), &out, &errs}); code != exitDone || !strings.Contains(out.String(), "Exit status: 0 done") {
 			t.Errorf("%s --help: status %d\n%s", verb, code, out.String())

@@ -267,7 +267,9 @@ type Packet struct {
 	// "ACK"; empty for data.
 	Flags string `json:"flags,omitempty"`
 	Bytes int    `json:"bytes,omitempty"` // payload
-	More  int    `json:"more,omitempty"`  // how many packets after N it stands for too
+	// After: packets between the one told before and this one are not told.
+	After bool `json:"after_others,omitempty"`
+	More  int  `json:"more,omitempty"` // how many packets after N it stands for too
 	// Says is what it carried: "POST /orders", "200 OK", "TLS alert: handshake
 	// failure", "SYN again", "no room (window 0)", "ICMP port unreachable".
 	Says string `json:"says,omitempty"`

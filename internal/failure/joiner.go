@@ -109,10 +109,12 @@ const (
 
 // join makes failures of requests.
 func (w *World) join(fulls, partials, backend []*fact.Request) {
+	w.captured(fulls)
 	left := attach(fulls, partials)
 	groups := w.clusters(fulls, left.attached)
 	for _, g := range groups {
 		if f := w.build(g, left.attached); f != nil {
+			f.Recovered = f.Recovered || w.idle(g)
 			w.take(f)
 		}
 	}

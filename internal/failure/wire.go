@@ -3,9 +3,9 @@ package failure
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	"culprit/internal/fact"
@@ -137,9 +137,12 @@ func fits(r, x *fact.Request, ahead time.Duration) (off time.Duration, ok bool) 
 		return end.Abs(), true
 	}
 	// The leg behind: it lies within the other.
-	start := x.Time.Add(ahead - x.Duration.Or(0))
 	begun := r.Time.Add(-r.Duration.Or(0))
-	if begun.Before(start.Add(-slack)) || r.Time.After(x.Time.Add(ahead+slack)) || !samePlace(x, r) {
+	start := begun // where it is not told how long x took
+	if x.Duration.Known {
+		start = x.Time.Add(ahead - x.Duration.D)
+	}
+	if begun.Before(start.Add(-slack)) || r.Time.After(x.Time.Add(ahead+slack)) || !x.Duration.Known && end > slack || !samePlace(x, r) {
 		return 0, false
 	}
 	if !path {
@@ -153,20 +156,23 @@ func differs(a, b *fact.Request) bool {
 	return len(a.IDs) > 0 && len(b.IDs) > 0 && !slices.ContainsFunc(a.IDs, func(id string) bool { return slices.Contains(b.IDs, id) })
 }
 
-// samePlace: x says that it asked the address on whose leg r was; or, where it
-// names none, x is of the machine that sent r.
+// samePlace: x says that it asked the address on whose leg r was, or nothing
+// against it: it names no address, or one that is still to be looked up.
 func samePlace(x, r *fact.Request) bool {
 	to := ""
 	if len(r.Attempts) > 0 {
 		to = r.Attempts[0].Address
 	}
 	if len(x.Attempts) > 0 {
-		return slices.ContainsFunc(x.Attempts, func(a fact.Attempt) bool { return a.Address == to || !strings.Contains(a.Address, ":") })
+		return slices.ContainsFunc(x.Attempts, func(a fact.Attempt) bool {
+			_, err := netip.ParseAddrPort(a.Address)
+			return a.Address == to || err != nil
+		})
 	}
 	if x.Wire {
 		return x.Client != "" && hostOf(x.Party.Address) == hostOf(r.Party.Address)
 	}
-	return r.Path != "" && pathOf(r.Path) == pathOf(x.Path)
+	return x.Party.Role == fact.RoleGateway && (r.Path == "" || pathOf(r.Path) == pathOf(x.Path))
 }
 
 // gatewayOf is the party that asked, as the records of one request tell: the
@@ -194,22 +200,33 @@ func gatewayOf(g []*fact.Request, reporter *fact.Request) fact.Party {
 	return p
 }
 
-// captures are the inputs that are captures of packets.
-func (w *World) captures() map[string]bool {
-	out := map[string]bool{}
-	for _, f := range slices.Concat(w.Failures, w.Recovered) {
-		for _, r := range f.Seen {
+// captured notes which inputs are captures of packets.
+func (w *World) captured(fulls []*fact.Request) {
+	w.captures = map[string]bool{}
+	for _, rs := range [...][]*fact.Request{fulls, w.Controls} {
+		for _, r := range rs {
 			if r.Wire {
-				out[r.Origin.Path] = true
+				w.captures[r.Origin.Path] = true
 			}
 		}
 	}
-	for _, r := range w.Controls {
-		if r.Wire {
-			out[r.Origin.Path] = true
+}
+
+// idle reports whether a trouble that a capture alone shows, of which nobody
+// knows a request, failed none: a log of the gateway covers the time, and what
+// failed by it was joined. It may have been a health check's connection.
+func (w *World) idle(g []*fact.Request) bool {
+	for _, r := range g {
+		if !r.Wire || r.Method != "" || r.Time.IsZero() {
+			return false
 		}
 	}
-	return out
+	for _, c := range w.coverage {
+		if c.Party.Role == fact.RoleGateway && !w.captures[c.Origin.Path] && w.hasRequests(c) && covers(c, g[0].Time) {
+			return true
+		}
+	}
+	return false
 }
 
 // connKey names a connection within all inputs.
@@ -220,30 +237,44 @@ func (w *World) connections() {
 	if len(w.Conns) == 0 {
 		return
 	}
-	byID := map[connKey]*fact.Conn{}
+	byID := map[connKey][]*fact.Conn{}
 	for _, c := range w.Conns {
-		byID[connKey{c.Origin.Path, c.ID}] = c
+		k := connKey{c.Origin.Path, c.ID}
+		byID[k] = append(byID[k], c)
 		w.span(c.Time)
 	}
 	for _, f := range slices.Concat(w.Failures, w.Recovered) {
-		add := func(path, id string) {
-			if c := byID[connKey{path, id}]; c != nil && id != "" && !slices.Contains(f.Conns, c) {
-				f.Conns = append(f.Conns, c)
+		add := func(at fact.Origin, id string) {
+			// Of one that carried several failures, as it stood at this one.
+			var best *fact.Conn
+			for _, c := range byID[connKey{at.Path, id}] {
+				if best == nil || apart(c, at) < apart(best, at) {
+					best = c
+				}
+			}
+			if best != nil && id != "" && !slices.Contains(f.Conns, best) {
+				f.Conns = append(f.Conns, best)
 			}
 		}
 		for _, r := range f.Seen {
 			if !r.Wire {
 				continue
 			}
-			add(r.Origin.Path, r.ConnID)
+			add(r.Origin, r.ConnID)
 			for _, a := range r.Attempts {
-				add(r.Origin.Path, a.ConnID)
+				add(r.Origin, a.ConnID)
 			}
 		}
 		slices.SortStableFunc(f.Conns, func(a, b *fact.Conn) int {
 			return cmp.Compare(b2i(isLast(f, a)), b2i(isLast(f, b)))
 		})
 	}
+}
+
+// apart is how many packets lie between a place and where a connection was
+// seen last.
+func apart(c *fact.Conn, at fact.Origin) int {
+	return max(c.Origin.Line-at.Line, at.Line-c.Origin.Line)
 }
 
 // isLast: c is the connection of the try that failed.

@@ -32,6 +32,7 @@ type World struct {
 	byKind   map[fact.EventKind][]*fact.Event
 	coverage []*fact.Sample
 	logs     map[log]bool    // of requests, by samples
+	captures map[string]bool // inputs that hold packets
 	answered []*fact.Request // backends' own records
 	// The longest of these, and the coarsest resolution of their times.
 	longest, coarsest time.Duration
@@ -237,11 +238,10 @@ func (w *World) Tells(role fact.Role, t time.Time) bool {
 // count settles Total and Failed.
 func (w *World) count() {
 	totals := map[string]int{}
-	captures := w.captures()
 	for _, s := range w.Samples {
 		if s.Name == fact.SampleRequests {
 			k := string(s.Party.Role) + "/" + s.Party.Tech + "/" + s.Party.Name + "/" + s.Party.Host
-			if captures[s.Origin.Path] {
+			if w.captures[s.Origin.Path] {
 				k += "/" + s.Origin.Path // two captures may show the same requests
 			}
 			totals[k] += s.Count

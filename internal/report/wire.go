@@ -118,12 +118,21 @@ func (p *passage) legs() (front, back *fact.Conn) {
 		}
 	case n > 1 && twoLegs(live[0], live[n-1]):
 		front, back = live[0], live[n-1]
+	case p.atGateway(live[n-1]):
+		front = live[n-1]
 	case p.gateway.Role == fact.RoleGateway:
 		back = live[n-1]
 	default:
 		front = live[0]
 	}
 	return front, back
+}
+
+// atGateway reports whether a connection is one of a client to the gateway.
+func (p *passage) atGateway(c *fact.Conn) bool {
+	return slices.ContainsFunc(p.seen, func(r *fact.Request) bool {
+		return r.Wire && r.Party.Role == fact.RoleGateway && r.Client != "" && r.Party.Address == c.Server
+	})
 }
 
 // tries are all that is told of tries.

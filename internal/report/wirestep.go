@@ -27,6 +27,7 @@ type step struct {
 	bytes       int
 	last        time.Time // of the last packet
 	again       []time.Time
+	after       bool // of what came before, something is not told
 	opening     bool // a whole handshake
 }
 
@@ -87,7 +88,7 @@ func rowsOf(c *fact.Conn, leg int) []step {
 	slices.SortStableFunc(ps, func(a, b fact.Packet) int { return cmp.Compare(a.N, b.N) })
 	var out []step
 	for _, q := range ps {
-		s := step{Leg: leg, N: q.N, At: q.Time, last: q.Time, Packets: 1 + max(q.More, 0), FromServer: q.FromServer, flags: clean(q.Flags), what: clean(q.Says), bytes: max(q.Bytes, 0)}
+		s := step{Leg: leg, N: q.N, At: q.Time, last: q.Time, Packets: 1 + max(q.More, 0), FromServer: q.FromServer, flags: clean(q.Flags), what: clean(q.Says), bytes: max(q.Bytes, 0), after: q.After}
 		if n := len(out); n > 0 && out[n-1].repeats(&s) {
 			p := &out[n-1]
 			if len(p.again) == 0 {
@@ -263,7 +264,7 @@ func withSilences(c *fact.Conn, rows []step) []step {
 	// The longest are told, and of equal ones the last.
 	var long []int
 	for i := 1; i < len(rows); i++ {
-		if gap(&rows[i-1], &rows[i]) >= tellSilence && !resent(rows[i].what) {
+		if !rows[i].after && gap(&rows[i-1], &rows[i]) >= tellSilence && !resent(rows[i].what) {
 			long = append(long, i)
 		}
 	}
@@ -277,6 +278,9 @@ func withSilences(c *fact.Conn, rows []step) []step {
 		if slices.Contains(long, i) {
 			p := &rows[i-1]
 			out = append(out, step{Kind: silence, Leg: s.Leg, N: p.N, At: p.last, last: s.At, Says: silent(c, gap(p, &s), asked, begun, s.FromServer)})
+		}
+		if s.after && i > 0 {
+			out = append(out, step{Kind: leftOut, Leg: s.Leg, N: rows[i-1].N, At: rows[i-1].last, Says: "others left out"})
 		}
 		if s.data() || s.is("SYN") {
 			asked = !s.FromServer && !s.opening

@@ -73,13 +73,9 @@ func (f *feeder) readDoc(o *opened, out *sink) {
 func (f *feeder) readStream(o *opened, out *sink) {
 	rep := out.rep
 	out.format, out.line = o.stream, &Line{Path: o.in.Path}
-	var r io.Reader = o.r
-	if !o.raw {
-		ahead := readAhead(o.r)
-		defer ahead.Close()
-		r = ahead
-	}
-	in := &Stream{Path: o.in.Path, R: r, At: func(n int) {
+	ahead := readAhead(o.r) // on another processor
+	defer ahead.Close()
+	in := &Stream{Path: o.in.Path, R: ahead, At: func(n int) {
 		rep.Lines = max(rep.Lines, n)
 		out.line.N, out.offset = n, int64(n)
 	}, Skip: func(n int, why string) { out.skip(n, why) }, Count: func(what string, n int) {

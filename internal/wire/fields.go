@@ -82,11 +82,23 @@ func (t *Table) requestFields(e *Exchange, head []byte) body {
 	e.Method, e.Target = e.keep(method, 24), e.keep(bytes.TrimSpace(target), maxTarget)
 	e.noBody, e.connect = string(method) == "HEAD", string(method) == "CONNECT"
 	for len(rest) > 0 {
+		if !t.wanted[rest[0]|0x20] {
+			rest = nextLine(rest)
+			continue
+		}
 		var name, value []byte
 		name, value, rest = fieldOf(rest)
 		t.field(e, &b, name, value)
 	}
 	return b
+}
+
+// nextLine passes over a line.
+func nextLine(b []byte) []byte {
+	if k := bytes.IndexByte(b, '\n'); k >= 0 {
+		return b[k+1:]
+	}
+	return nil
 }
 
 // field takes one field of a request.
@@ -147,6 +159,10 @@ func answerFields(head []byte) body {
 	b := body{length: -1}
 	_, rest, _ := bytes.Cut(head, []byte{'\n'})
 	for len(rest) > 0 {
+		if c := rest[0] | 0x20; c != 'c' && c != 't' && c != 'u' {
+			rest = nextLine(rest)
+			continue
+		}
 		var name, value []byte
 		name, value, rest = fieldOf(rest)
 		if len(name) == 0 {

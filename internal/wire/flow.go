@@ -20,7 +20,7 @@ type half struct {
 	wasLen, wasID    uint16
 	id               uint16
 	retrans, zeros   uint16
-	ttl              uint8
+	ttl, wasFlags    uint8
 	state            state
 	bits             halfBits
 }
@@ -203,10 +203,10 @@ func (t *Table) begin(k *key, s *Segment, srcSecond bool) uint32 {
 
 // copyOf: the same packet, seen a second time by the capture.
 func (t *Table) copyOf(f *flow, h *half, ts int64, s *Segment) bool {
-	was := h.bits&halfWas != 0 && h.wasSeq == s.Seq && h.wasLen == uint16(s.Len) && h.wasID == s.ID && h.wasStamp == s.Stamp &&
+	was := h.bits&halfWas != 0 && h.wasSeq == s.Seq && h.wasLen == uint16(s.Len) && h.wasID == s.ID && h.wasStamp == s.Stamp && h.wasFlags == s.Flags &&
 		ts-f.lastT < copied && ts >= f.lastT && h.acked == s.Ack && (s.ID != 0 || s.Len > 0 || s.Flags&(SYN|FIN|RST) != 0)
 	h.bits |= halfWas
-	h.wasSeq, h.wasLen, h.wasID, h.wasStamp = s.Seq, uint16(s.Len), s.ID, s.Stamp
+	h.wasSeq, h.wasLen, h.wasID, h.wasStamp, h.wasFlags = s.Seq, uint16(s.Len), s.ID, s.Stamp, s.Flags
 	if !was {
 		return false
 	}

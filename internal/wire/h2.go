@@ -34,6 +34,7 @@ const (
 	frameData         = 0
 	frameHeaders      = 1
 	frameReset        = 3
+	frameSettings     = 4
 	frameGoAway       = 7
 	frameContinuation = 9
 )
@@ -49,6 +50,9 @@ const (
 // The bounds of HTTP/2.
 const (
 	frameHead = 9
+	// maxSettings is the longest SETTINGS frame that is taken for a beginning:
+	// six bytes each, of which a dozen are defined.
+	maxSettings = 6 * 32
 	// maxFrame is the longest frame whose content is wanted, in bytes.
 	maxFrame = 64 << 10
 	// maxStreams bounds those open on one connection.

@@ -96,6 +96,8 @@ func (t *Table) decide(i uint32, d int, data []byte) []byte {
 	case len(data) == 0:
 	case d == 0 && len(data) >= 12 && bytes.HasPrefix(h2Preface, data[:min(len(data), len(h2Preface))]):
 		f.proto = ProtoH2
+	case d == 1 && f.has(synSeen) && beginsSettings(data):
+		f.proto = ProtoH2 // the server did not wait for the client's preface
 	case beginsTLS(data):
 		f.proto = ProtoTLS
 	case d == 0 && beginsRequest(data), d == 1 && beginsAnswer(data):
@@ -106,6 +108,16 @@ func (t *Table) decide(i uint32, d int, data []byte) []byte {
 		f.proto = ProtoOther
 	}
 	return data
+}
+
+// beginsSettings: a SETTINGS frame, with which an HTTP/2 server begins (RFC
+// 9113, 3.4).
+func beginsSettings(b []byte) bool {
+	if len(b) < frameHead || b[0] != 0 {
+		return false
+	}
+	size := int(b[1])<<8 | int(b[2])
+	return size%6 == 0 && size <= maxSettings && b[3] == frameSettings && string(b[4:frameHead]) == "\x00\x00\x00\x00\x00"
 }
 
 // couldBegin: the first bytes of a method.
@@ -313,8 +325,19 @@ func (t *Table) head(i uint32, d, n int, ts int64, data []byte) []byte {
 	return rest
 }
 
+var emptyLine = []byte("\r\n\r\n")
+
 // headEnd is how long a head is with its empty line; negative if it goes on.
 func headEnd(b []byte) int {
+	first := bytes.IndexByte(b, '\n')
+	if first < 0 {
+		return -1
+	}
+	if first > 0 && b[first-1] == '\r' {
+		if k := bytes.Index(b[first-1:], emptyLine); k >= 0 {
+			return first - 1 + k + len(emptyLine)
+		}
+	}
 	from := 0
 	for {
 		k := bytes.IndexByte(b[from:], '\n')

@@ -80,6 +80,7 @@ type Table struct {
 	now     int64
 	nowN    uint32
 	names   []idName
+	wanted  [256]bool // first letters of the fields that are read, in lower case
 	conn    Conn
 	Stats   Stats
 	scratch []byte
@@ -106,7 +107,13 @@ func NewTable(opt Options) *Table {
 	t := &Table{opt: opt, flows: make([]flow, 1, 1024), ex: make([]*Exchange, 1), h2: map[uint32]*h2conn{}, tls: map[uint32]*tlsConn{}, icmps: map[uint32]icmpNote{}}
 	t.rehash(1 << 10)
 	for _, n := range opt.IDHeaders {
-		t.names = append(t.names, idName{n})
+		if n != "" {
+			t.names = append(t.names, idName{n})
+			t.wanted[n[0]] = true
+		}
+	}
+	for _, c := range "hctvfx" {
+		t.wanted[c] = true
 	}
 	t.parts.init()
 	t.held.init()

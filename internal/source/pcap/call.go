@@ -1,6 +1,7 @@
 package pcap
 
 import (
+	"hash/maphash"
 	"slices"
 
 	"culprit/internal/fact"
@@ -9,14 +10,17 @@ import (
 
 // call is a request that passed.
 type call struct {
-	tag            uint64
+	tag            uint64 // its place among those in flight, and 1
 	key            uint64 // of method and target; 0 if they cannot be read
+	alike          *call  // the one in flight before it in the same bucket
+	at             *server
 	hash           uint64 // of the whole head
 	flow           wire.Flow
 	stream         int
 	client, server wire.Endpoint
 	start, end     int64
-	ids            []string
+	startN         uint32
+	ids            []uint64 // hashes
 	proxied        bool
 	own            bool // a gateway made its error answer itself
 	// outer is the request that a gateway answers by sending this one; inner
@@ -54,52 +58,52 @@ const (
 	longest = int64(120e9)
 )
 
-// keyOf spreads what is asked for (FNV-1a).
-func keyOf(method, target []byte) uint64 {
-	h := uint64(14695981039346656037)
-	for _, b := range [...][]byte{method, target} {
-		for _, c := range b {
-			h = (h ^ uint64(c)) * 1099511628211
-		}
-		h *= 31
-	}
-	return h | 1
+// buckets are how many chains the requests in flight are in.
+const buckets = 1 << 12
+
+var seed = maphash.MakeSeed()
+
+// keyOf spreads what is asked for.
+func keyOf(e *wire.Exchange) uint64 {
+	return maphash.Bytes(seed, e.Target) ^ uint64(len(e.Method))<<32 ^ uint64(e.Method[0]) | 1
 }
 
 // onRequest: a request's head passed.
 func (r *reader) onRequest(f wire.Flow, e *wire.Exchange) {
-	if len(r.calls) >= maxCalls {
+	if r.inFlight >= maxCalls {
 		return
 	}
-	r.tags++
-	e.Tag = r.tags
 	c := r.take()
-	c.tag, c.hash, c.flow, c.stream, c.start, c.proxied = e.Tag, e.Hash, f, f.Stream(), e.Start, e.Proxied
+	e.Tag = c.tag
+	r.calls[c.tag-1] = c
+	r.inFlight++
+	c.hash, c.flow, c.stream, c.start, c.proxied = e.Hash, f, f.Stream(), e.Start, e.Proxied
+	c.startN = e.StartN
 	c.client, c.server = f.Ends()
+	c.at = r.server(c.server)
 	for _, id := range e.IDs {
-		c.ids = append(c.ids, string(id))
+		c.ids = append(c.ids, maphash.Bytes(seed, id))
 	}
-	r.calls[c.tag] = c
 	if e.Opaque || len(e.Method) == 0 {
 		return
 	}
-	c.key = keyOf(e.Method, e.Target)
-	alike := r.asked[c.key]
-	r.relate(c, alike)
-	if len(alike) < maxAlike {
-		r.asked[c.key] = append(alike, c)
-	}
+	c.key = keyOf(e)
+	r.relate(c)
+	head := &r.asked[c.key%buckets]
+	c.alike, *head = *head, c
 }
 
 // relate finds the request that c belongs to: the same sent before in vain, or
 // one that the machine which sends c is answering.
-func (r *reader) relate(c *call, alike []*call) {
-	from := machine(c.client.Addr())
+func (r *reader) relate(c *call) {
 	var outer *call
-	for _, x := range slices.Backward(alike) {
-		if !sameIDs(x.ids, c.ids) || x.stream == c.stream {
+	n := 0
+	for x := r.asked[c.key%buckets]; x != nil && n < maxAlike; x = x.alike {
+		if x.key != c.key || x.stream == c.stream || !sameIDs(x.ids, c.ids) {
 			continue
 		}
+		n++
+		from := machine(c.client.Addr())
 		// Two tries in a row may pass in the wrong order where they come over
 		// different connections: an id tells that they are of one request.
 		if x.hash == c.hash && (x.next == nil || len(c.ids) > 0 && !x.next.over) && machine(x.client.Addr()) == from && r.lost(x, c.start) {
@@ -119,8 +123,7 @@ func (r *reader) relate(c *call, alike []*call) {
 		c.outer = outer
 		r.edges[edge{outer.server, c.server}] = true
 		outer.inner = append(outer.inner, c)
-		r.server(outer.server).gateway = true
-		r.server(c.server).inner = true
+		outer.at.gateway, c.at.inner = true, true
 	}
 }
 
@@ -144,8 +147,8 @@ func (r *reader) lost(x *call, at int64) bool {
 }
 
 // sameIDs: both name one request, or one of them none.
-func sameIDs(a, b []string) bool {
-	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(id string) bool { return slices.Contains(b, id) })
+func sameIDs(a, b []uint64) bool {
+	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(id uint64) bool { return slices.Contains(b, id) })
 }
 
 func (r *reader) take() *call {
@@ -154,23 +157,30 @@ func (r *reader) take() *call {
 		r.spare = r.spare[:n-1]
 		return c
 	}
-	return &call{}
+	r.calls = append(r.calls, nil)
+	return &call{tag: uint64(len(r.calls))}
+}
+
+// call is the one of an exchange; nil if it is not among those in flight.
+func (r *reader) call(e *wire.Exchange) *call {
+	if e.Tag == 0 {
+		return nil
+	}
+	return r.calls[e.Tag-1]
 }
 
 // leave takes a call out of those that later ones are compared with.
 func (r *reader) leave(c *call) {
-	delete(r.calls, c.tag)
+	r.calls[c.tag-1] = nil
+	r.inFlight--
 	if c.key == 0 {
 		return
 	}
-	alike := r.asked[c.key]
-	if i := slices.Index(alike, c); i >= 0 {
-		alike = slices.Delete(alike, i, i+1)
-	}
-	if len(alike) == 0 {
-		delete(r.asked, c.key)
-	} else {
-		r.asked[c.key] = alike
+	for p := &r.asked[c.key%buckets]; *p != nil; p = &(*p).alike {
+		if *p == c {
+			*p = c.alike
+			return
+		}
 	}
 }
 
@@ -180,7 +190,7 @@ func (r *reader) recycle(c *call) {
 	for _, x := range c.inner {
 		r.recycle(x)
 	}
-	*c = call{ids: c.ids[:0], inner: c.inner[:0]}
+	*c = call{tag: c.tag, ids: c.ids[:0], inner: c.inner[:0]}
 	r.spare = append(r.spare, c)
 }
 
@@ -190,18 +200,18 @@ func (r *reader) onExchange(f wire.Flow, e *wire.Exchange) {
 		r.drop(e) // how it went on was not captured
 		return
 	}
-	c := r.calls[e.Tag]
+	c := r.call(e)
 	if c == nil {
 		c = r.take()
 		c.flow, c.stream, c.start = f, f.Stream(), e.Start
 		c.client, c.server = f.Ends()
+		c.at = r.server(c.server)
 	} else {
 		r.leave(c)
 	}
 	c.over, c.end = true, r.now
 	r.try(c, f, e)
-	sv := r.server(c.server)
-	sv.asked(e)
+	c.at.asked(e)
 	if e.Opaque && c.tried.Ended == fact.ClientGone && !r.timedOut(c) {
 		c.tried.Ended = "" // nobody can tell that an answer was due
 		if c.outer == nil && !c.again {
@@ -211,7 +221,9 @@ func (r *reader) onExchange(f wire.Flow, e *wire.Exchange) {
 	}
 	failed := c.tried.Ended != "" || e.Status >= 500
 	if failed && (c.tried.Ended != fact.AppAnswered || e.Status >= 500) {
-		c.conn = r.connOf(f.Conn(), e, &c.tried)
+		c.conn = r.connOf(f.Conn(), askedBy(e), &c.tried)
+		c.tried.ConnID = c.conn.ID
+		r.behind(c, askedBy(e).text)
 	}
 	switch {
 	case c.outer != nil && (!failed || len(c.inner) == 0):
@@ -233,9 +245,20 @@ func (r *reader) onExchange(f wire.Flow, e *wire.Exchange) {
 	r.late = append(r.late, c)
 }
 
+// behind keeps the connections of the tries of a request that failed though
+// they did not, as far as they can be seen.
+func (r *reader) behind(c *call, what string) {
+	for _, x := range c.inner {
+		if x.conn == nil && x.flow.Stream() == x.stream {
+			x.conn = r.connOf(x.flow.Conn(), asked{x.startN, what}, &x.tried)
+			x.tried.ConnID = x.conn.ID
+		}
+	}
+}
+
 // drop forgets an exchange of which too little is known.
 func (r *reader) drop(e *wire.Exchange) {
-	if c := r.calls[e.Tag]; c != nil {
+	if c := r.call(e); c != nil {
 		r.leave(c)
 		c.over = true
 	}

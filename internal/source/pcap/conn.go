@@ -8,9 +8,22 @@ import (
 	"culprit/internal/wire"
 )
 
-// connOf makes the fact of a connection. e is the exchange that failed on it,
-// if one did, try what is told of it.
-func (r *reader) connOf(c *wire.Conn, e *wire.Exchange, try *fact.Attempt) *fact.Conn {
+// asked is a request as its packet tells it.
+type asked struct {
+	n    uint32 // the packet
+	text string
+}
+
+func askedBy(e *wire.Exchange) asked {
+	if e.Opaque || e.Unpaired {
+		return asked{}
+	}
+	return asked{e.StartN, string(e.Method) + " " + string(e.Target)}
+}
+
+// connOf makes the fact of a connection, of which what was asked there and what
+// came of it are told.
+func (r *reader) connOf(c *wire.Conn, what asked, try *fact.Attempt) *fact.Conn {
 	x := &fact.Conn{
 		ID: streamID(c.Stream), Client: c.Client.String(), Server: c.Server.String(), Opened: at(c.Opened), How: c.How, Closed: at(c.Closed),
 		Requests: fact.Num(c.Requests), BytesIn: fact.Num(int64(c.Bytes[1])), BytesOut: fact.Num(int64(c.Bytes[0])),
@@ -31,8 +44,8 @@ func (r *reader) connOf(c *wire.Conn, e *wire.Exchange, try *fact.Attempt) *fact
 		x.ClosedBy = fact.RoleBackend
 	}
 	switch {
-	case e != nil && e.Idle >= 0:
-		x.Idle = fact.Lasting(e.Idle)
+	case try.Idle.Known:
+		x.Idle = try.Idle
 	case c.Rest >= 0:
 		x.Idle = fact.Lasting(c.Rest)
 	}
@@ -49,17 +62,17 @@ func (r *reader) connOf(c *wire.Conn, e *wire.Exchange, try *fact.Attempt) *fact
 			x.Foreign += fmt.Sprintf("; IP id %d, theirs are about %d", f.ID, f.UsualAbout)
 		}
 	}
-	x.Packets = packets(c, e)
+	x.Packets = packets(c, what)
 	return x
 }
 
-// stateConn states a connection, once.
+// stateConn states a connection as it stood when a request on it ended, once.
 func (r *reader) stateConn(x *fact.Conn) {
-	if r.conns[r.streamOf(x)] || r.whole >= maxConns {
+	k := told{x.ID, x.Origin.Line}
+	if r.conns[k] || len(r.conns) >= maxConns {
 		return
 	}
-	r.conns[r.streamOf(x)] = true
-	r.whole++
+	r.conns[k] = true
 	if x.ClosedBy == fact.RoleBackend {
 		// Only by now the others' ends are known.
 		x.Together = fact.Num(r.named[x.Server].together(x.Closed.UnixNano()))
@@ -67,30 +80,28 @@ func (r *reader) stateConn(x *fact.Conn) {
 	r.out.State(x)
 }
 
-func (r *reader) streamOf(x *fact.Conn) int {
-	n := 0
-	for _, c := range x.ID {
-		n = n*10 + int(c-'0')
-	}
-	return n
+// told is a connection as far as one of its packets.
+type told struct {
+	id string
+	n  int
 }
 
 // packets tells the marks of a connection.
-func packets(c *wire.Conn, e *wire.Exchange) []fact.Packet {
+func packets(c *wire.Conn, what asked) []fact.Packet {
 	var out []fact.Packet
 	if c.Begun && c.Lost > 0 {
 		out = append(out, fact.Packet{N: int(c.FirstN), Time: at(c.Opened), Flags: "SYN"})
 	}
-	for _, m := range c.Marks {
-		p := fact.Packet{N: int(m.N), Time: at(m.Time), FromServer: m.From == wire.Server, Bytes: int(m.Bytes), More: int(m.More)}
-		p.Flags, p.Says = words(m, c, e)
+	for i, m := range c.Marks {
+		p := fact.Packet{After: i == 0 && c.Lost > 0, N: int(m.N), Time: at(m.Time), FromServer: m.From == wire.Server, Bytes: int(m.Bytes), More: int(m.More)}
+		p.Flags, p.Says = words(m, c, what)
 		out = append(out, p)
 	}
 	return out
 }
 
 // words says what a mark is.
-func words(m wire.Mark, c *wire.Conn, e *wire.Exchange) (flags, says string) {
+func words(m wire.Mark, c *wire.Conn, what asked) (flags, says string) {
 	switch m.Kind {
 	case wire.MarkSYN:
 		return "SYN", ""
@@ -124,8 +135,8 @@ func words(m wire.Mark, c *wire.Conn, e *wire.Exchange) (flags, says string) {
 	case wire.MarkStreamReset:
 		return "", fmt.Sprintf("RST_STREAM, error %d", m.Aux)
 	case wire.MarkRequest:
-		if e != nil && m.N == e.StartN && !e.Opaque {
-			return "", fmt.Sprintf("%s %s", e.Method, e.Target)
+		if m.N == what.n && what.text != "" {
+			return "", what.text
 		}
 		return "", fmt.Sprintf("request %d", m.Aux)
 	}

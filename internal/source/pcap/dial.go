@@ -123,7 +123,7 @@ func (r *reader) dial(c *wire.Conn, how fact.Mechanism, errno int) {
 	}
 	d.try = fact.Attempt{Address: r.server(c.Server).name, Ended: how, Errno: errno, ConnID: streamID(c.Stream)}
 	d.try.Took = fact.Lasting(time.Duration(max(0, d.to-d.from)))
-	d.conn = r.connOf(c, nil, &d.try)
+	d.conn = r.connOf(c, asked{}, &d.try)
 	d.text = fmt.Sprintf("stream %d, %v → %v: %s", c.Stream, c.Client, c.Server, d.says(c))
 	if len(r.dials) >= maxDials {
 		r.stateDial(r.dials[0])

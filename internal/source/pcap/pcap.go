@@ -43,21 +43,20 @@ type reader struct {
 	table *wire.Table
 	now   int64
 
-	calls   map[uint64]*call   // in flight, by tag
-	asked   map[uint64][]*call // the same, by what is asked for
-	tags    uint64
-	spare   []*call
-	servers map[wire.Endpoint]*server
-	named   map[string]*server // the same
-	edges   map[edge]bool      // who asked whom
-	askers  map[asker]*rests
-	late    []*call // failed, and stated when what belongs to them is known
-	dials   []*dial // connections that did not come about, likewise
-	opens   []open  // that did, of late
-	conns   map[int]bool
-	whole   int // connections stated with their packets
-	quieted int // of these, for no request
-	counts  counts
+	calls    []*call        // in flight, by tag
+	asked    [buckets]*call // the same, by what is asked for
+	inFlight int
+	spare    []*call
+	servers  map[wire.Endpoint]*server
+	named    map[string]*server // the same
+	edges    map[edge]bool      // who asked whom
+	askers   map[asker]*rests
+	late     []*call // failed, and stated when what belongs to them is known
+	dials    []*dial // connections that did not come about, likewise
+	opens    []open  // that did, of late
+	conns    map[told]bool
+	quieted  int // of these, for no request
+	counts   counts
 }
 
 // counts are what a capture holds.
@@ -76,8 +75,8 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 		return err
 	}
 	r := &reader{
-		env: env, in: in, out: out, calls: map[uint64]*call{}, asked: map[uint64][]*call{}, servers: map[wire.Endpoint]*server{}, named: map[string]*server{},
-		askers: map[asker]*rests{}, edges: map[edge]bool{}, conns: map[int]bool{},
+		env: env, in: in, out: out, servers: map[wire.Endpoint]*server{}, named: map[string]*server{},
+		askers: map[asker]*rests{}, edges: map[edge]bool{}, conns: map[told]bool{},
 	}
 	r.fold, _ = out.(source.Folder)
 	r.keen, _ = out.(source.Keen)
@@ -134,12 +133,10 @@ func at(ns int64) time.Time {
 	return time.Unix(0, ns).UTC()
 }
 
-// machine is a host as packets name it: 127.0.0.1 and ::1 are one.
+// machine is a host as packets name it: all loopback addresses are one.
 func machine(a netip.Addr) netip.Addr {
-	if a == loopback {
+	if a.IsLoopback() {
 		return netip.IPv6Loopback()
 	}
 	return a
 }
-
-var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})

@@ -98,8 +98,14 @@ func (s *server) answers() bool {
 
 // onAnswer looks at who answers.
 func (r *reader) onAnswer(f wire.Flow, e *wire.Exchange, head, body []byte) {
-	_, end := f.Ends()
-	s := r.server(end)
+	c := r.call(e)
+	var s *server
+	if c != nil {
+		s = c.at
+	} else {
+		_, end := f.Ends()
+		s = r.server(end)
+	}
 	if s.looked >= maxLooks && e.Status < 500 || s.looked >= 2*maxLooks || len(r.env.Banners) == 0 {
 		return
 	}
@@ -109,7 +115,7 @@ func (r *reader) onAnswer(f wire.Flow, e *wire.Exchange, head, body []byte) {
 		s.passes, s.relayer = b, b.Tech
 	}
 	b := source.Recognise(r.env.Banners, a)
-	if c := r.calls[e.Tag]; c != nil && e.Status >= 500 {
+	if c != nil && e.Status >= 500 {
 		c.own = b != nil && b.Role != fact.RoleBackend && b.Wrote(a) >= source.Likely
 	}
 	if b != nil && (s.banner == nil || e.Status >= 500) {

@@ -15,7 +15,7 @@ func streamID(n int) string { return strconv.Itoa(n) }
 
 // try fills in what c's one leg showed: the request at the server.
 func (r *reader) try(c *call, f wire.Flow, e *wire.Exchange) {
-	a := fact.Attempt{Address: r.server(c.server).name}
+	a := fact.Attempt{Address: c.at.name}
 	if e.Status > 0 {
 		a.Status = fact.Num(e.Status)
 	}
@@ -99,10 +99,11 @@ func (r *reader) ordinary(f wire.Flow, c *call, e *wire.Exchange) bool {
 	req := r.request(c, e)
 	r.complete(c, req)
 	if r.keen != nil && r.keen.Keen(req) {
-		r.stateConn(r.connOf(f.Conn(), e, &c.tried))
+		r.stateConn(r.connOf(f.Conn(), askedBy(e), &c.tried))
 		for _, x := range c.inner {
 			if x.flow.Stream() == x.stream {
-				r.stateConn(r.connOf(x.flow.Conn(), nil, &x.tried))
+				x.tried.ConnID = streamID(x.stream)
+				r.stateConn(r.connOf(x.flow.Conn(), asked{x.startN, askedBy(e).text}, &x.tried))
 			}
 		}
 	}
@@ -123,8 +124,11 @@ func method(b []byte) string {
 
 // request makes the fact of a call, without its tries.
 func (r *reader) request(c *call, e *wire.Exchange) *fact.Request {
-	q := &fact.Request{Wire: true, ConnID: streamID(c.stream), Method: method(e.Method), Path: string(e.Target), Host: string(e.Host), IDs: slices.Clone(c.ids)}
+	q := &fact.Request{Wire: true, ConnID: streamID(c.stream), Method: method(e.Method), Path: string(e.Target), Host: string(e.Host)}
 	q.Time = at(max(e.End, e.Sent))
+	for _, id := range e.IDs {
+		q.IDs = append(q.IDs, string(id))
+	}
 	if e.Proto > 1 {
 		q.Proto = "2"
 	} else if !e.Opaque {
@@ -239,7 +243,7 @@ func (r *reader) legs(c *call) []*call {
 
 // complete settles who asked, the tries, and how it ended.
 func (r *reader) complete(c *call, q *fact.Request) {
-	sv := r.server(c.server)
+	sv := c.at
 	gone := c.tried.Ended == fact.ClientGone
 	var dial *dial
 	if len(c.inner) == 0 && q.Status.Or(0) >= 500 || len(c.inner) > 0 && !troubled(c) && q.Status.Or(0) >= 500 {
@@ -278,7 +282,7 @@ func (r *reader) complete(c *call, q *fact.Request) {
 	}
 	last := &q.Attempts[len(q.Attempts)-1]
 	if last.Ended == "" && last.Status.Known && last.Status.N >= 500 {
-		if r.server(c.server).answers() || !gatewayStatus(last.Status.N) {
+		if sv.answers() || !gatewayStatus(last.Status.N) {
 			last.Ended, q.Writer = fact.AppAnswered, fact.WriterBackend
 		}
 	}
