@@ -365,8 +365,10 @@ type Setting struct {
 	Num   Int    `json:"number,omitzero"`
 	Text  string `json:"value,omitempty"`
 	Basis Basis  `json:"basis"`
-	// Note tells of a Measured value how: "8 of 8 idle connections ...".
-	Note string `json:"note,omitempty"`
+	// Note tells of a Measured value how: "8 of 8 idle connections ...". Count
+	// is on how many measurements that agree it rests.
+	Note  string `json:"note,omitempty"`
+	Count int    `json:"count,omitempty"`
 	// Spelling is how this party's user writes the knob, with {s}, {ms} or
 	// {n} for the value: "keepalive_timeout {s}s;".
 	Spelling string `json:"spelling,omitempty"`

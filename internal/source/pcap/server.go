@@ -254,7 +254,7 @@ func (r *reader) measured() {
 		if x, ok := gather(r.askers[k].list); ok {
 			p := r.whoAsked(&call{client: k.client})
 			p.Role = fact.RoleGateway
-			r.setting(&fact.Setting{Knob: fact.PoolIdle, Dur: fact.Lasting(x.median), Basis: fact.Measured, Object: "to " + k.server.String(), Note: x.says()}, p, x.last.n, x.last.at)
+			r.setting(&fact.Setting{Knob: fact.PoolIdle, Dur: fact.Lasting(x.median), Basis: fact.Measured, Object: "to " + k.server.String(), Note: x.says(), Count: x.n}, p, x.last.n, x.last.at)
 		}
 	}
 }
@@ -274,11 +274,11 @@ func (r *reader) setting(x *fact.Setting, p fact.Party, n int, when int64) {
 // idle states how long a server keeps idle connections.
 func (r *reader) idle(s *server, p fact.Party) {
 	if s.atOnce*10 > s.conns*8 && s.atOnce >= leastCloses && s.most == 1 {
-		r.setting(&fact.Setting{Knob: fact.KeepAliveIdle, Text: "off", Basis: fact.Measured, Note: fmt.Sprintf("it closed %d of %d connections right after the answer", s.atOnce, s.conns)}, p, s.counted[0].n, s.counted[0].at)
+		r.setting(&fact.Setting{Knob: fact.KeepAliveIdle, Text: "off", Basis: fact.Measured, Count: s.atOnce, Note: fmt.Sprintf("it closed %d of %d connections right after the answer", s.atOnce, s.conns)}, p, s.counted[0].n, s.counted[0].at)
 		return
 	}
 	if x, ok := gather(s.rests); ok {
-		r.setting(&fact.Setting{Knob: fact.KeepAliveIdle, Dur: fact.Lasting(x.median), Basis: fact.Measured, Note: x.says()}, p, x.last.n, x.last.at)
+		r.setting(&fact.Setting{Knob: fact.KeepAliveIdle, Dur: fact.Lasting(x.median), Basis: fact.Measured, Note: x.says(), Count: x.n}, p, x.last.n, x.last.at)
 	}
 }
 
@@ -294,7 +294,7 @@ func (r *reader) recycles(s *server, p fact.Party) {
 		}
 	}
 	if s.most > 1 && same >= leastCloses && same*10 >= len(s.counted)*6 {
-		r.setting(&fact.Setting{Knob: fact.MaxConnRequests, Num: fact.Num(s.most), Basis: fact.Measured, Note: fmt.Sprintf("it closed %d connections after request %d, and none carried more", same, s.most)}, p, last.n, last.at)
+		r.setting(&fact.Setting{Knob: fact.MaxConnRequests, Num: fact.Num(s.most), Basis: fact.Measured, Count: same, Note: fmt.Sprintf("it closed %d connections after request %d, and none carried more", same, s.most)}, p, last.n, last.at)
 	}
 }
 
@@ -308,7 +308,7 @@ func (r *reader) accepts(s *server, p fact.Party) {
 	}
 	slices.Sort(s.connect)
 	n := len(s.connect)
-	r.setting(&fact.Setting{Knob: fact.AcceptDelay, Dur: fact.Lasting(s.connect[n/2]), Basis: fact.Measured, Note: fmt.Sprintf("from SYN to its answer, of %d connections: median %s, longest %s", n, short(s.connect[n/2]), short(s.connect[n-1]))}, p, 0, 0)
+	r.setting(&fact.Setting{Knob: fact.AcceptDelay, Dur: fact.Lasting(s.connect[n/2]), Basis: fact.Measured, Count: n, Note: fmt.Sprintf("from SYN to its answer, of %d connections: median %s, longest %s", n, short(s.connect[n/2]), short(s.connect[n-1]))}, p, 0, 0)
 }
 
 // cluster are measurements that agree.
