@@ -75,6 +75,9 @@ func (r *reader) onConn(c *wire.Conn) {
 		if (c.SYNs > 1 || r.now-c.LastSYN > unanswered) && !sv.oneSided {
 			r.dial(c, fact.ConnectTimedOut, source.ETIMEDOUT)
 		}
+	case c.SYNs > 1 && c.Answered > c.LastSYN && !sv.oneSided:
+		// It came about late: the server's side had not taken the first SYN.
+		r.quiet(&dial{n: int(c.LastN), conn: r.connOf(c, asked{}, &fact.Attempt{})})
 	case handshakeFailed(c):
 		for i := range r.opens {
 			if o := &r.opens[i]; o.client == c.Client && o.server == c.Server {
