@@ -70,7 +70,9 @@ func pack(ts *testscript.TestScript, _ bool, args []string) {
 			b.WriteByte(byte(rnd.Uint32()))
 		}
 	case "pcap":
-		b.Write(append([]byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0}, make([]byte, 64)...))
+		head := append([]byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0}, make([]byte, 12)...)
+		b.Write(append(head, 1, 0, 0, 0))                                                // Ethernet
+		b.Write(append(make([]byte, 8), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)) // a packet of 4 GiB
 	default:
 		ts.Fatalf("no form %q", args[0])
 	}

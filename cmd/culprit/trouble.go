@@ -96,10 +96,6 @@ func parent(p string) string {
 	return "."
 }
 
-// captures are the fronts of packet captures: pcap in both byte orders and
-// resolutions, pcapng.
-var captures = [][]byte{{0xd4, 0xc3, 0xb2, 0xa1}, {0xa1, 0xb2, 0xc3, 0xd4}, {0x4d, 0x3c, 0xb2, 0xa1}, {0xa1, 0xb2, 0x3c, 0x4d}, {0x0a, 0x0d, 0x0d, 0x0a}}
-
 // packed are kinds of files that hold others.
 var packed = []struct {
 	magic []byte
@@ -116,11 +112,6 @@ var packed = []struct {
 // unreadable says what kind of binary data a file is.
 func unreadable(path, name string) (says string, try []string) {
 	front := fileFront(path)
-	for _, m := range captures {
-		if bytes.HasPrefix(front, m) {
-			return name + ": a packet capture; captures are not read by this version", []string{"the logs of the proxy and of the application for the same minutes"}
-		}
-	}
 	for _, k := range packed {
 		if bytes.HasPrefix(front, k.magic) {
 			return name + ": " + k.says + ", which is not read", []string{k.try}

@@ -402,7 +402,9 @@ func gre(b []byte, total int, s *Segment, depth int) Kind {
 		}
 		kind = etherBridge
 	case etherSpan3:
-		size += 12
+		if size += 12; len(b) >= size && b[size-1]&1 != 0 {
+			size += 8 // a subheader of the platform's
+		}
 		kind = etherBridge
 	}
 	if len(b) < size {

@@ -52,6 +52,11 @@ func knownMethod(m []byte) bool {
 	return false
 }
 
+// asks: only a client says it.
+func asks(b []byte) bool {
+	return beginsRequest(b) || beginsTLS(b) && b[0] == recHandshake && len(b) > recordHead && b[recordHead] == clientHello
+}
+
 func beginsAnswer(b []byte) bool {
 	return len(b) >= 9 && string(b[:7]) == "HTTP/1." && b[8] == ' '
 }

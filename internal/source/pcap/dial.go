@@ -169,7 +169,7 @@ func (d *dial) says(c *wire.Conn) string {
 func (r *reader) claim(c *call) *dial {
 	from := machine(c.server.Addr())
 	for _, d := range slices.Backward(r.dials) {
-		if !d.taken && machine(d.client.Addr()) == from && d.server != c.server && d.from >= c.start && d.from <= c.end {
+		if !d.taken && r.kinOf(d.client.Addr()) == from && d.server != c.server && d.from >= c.start && d.from <= c.end {
 			d.taken = true
 			return d
 		}
@@ -253,7 +253,7 @@ func (r *reader) replaced(d *dial) bool {
 // capture: those that failed are told with their connections, and so no
 // request failed for this one.
 func (r *reader) fronted(d *dial) bool {
-	from := machine(d.client.Addr())
+	from := r.kinOf(d.client.Addr())
 	for e, s := range r.servers {
 		if s.gateway && machine(e.Addr()) == from && e != d.server {
 			return true

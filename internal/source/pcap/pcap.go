@@ -50,6 +50,7 @@ type reader struct {
 	servers  map[wire.Endpoint]*server
 	named    map[string]*server // the same
 	edges    map[edge]bool      // who asked whom
+	kin      map[netip.Addr]*kin
 	askers   map[asker]*rests
 	late     []*call // failed, and stated when what belongs to them is known
 	dials    []*dial // connections that did not come about, likewise
@@ -76,7 +77,7 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	}
 	r := &reader{
 		env: env, in: in, out: out, servers: map[wire.Endpoint]*server{}, named: map[string]*server{},
-		askers: map[asker]*rests{}, edges: map[edge]bool{}, conns: map[told]bool{},
+		askers: map[asker]*rests{}, edges: map[edge]bool{}, kin: map[netip.Addr]*kin{}, conns: map[told]bool{},
 	}
 	r.fold, _ = out.(source.Folder)
 	r.keen, _ = out.(source.Keen)
@@ -89,7 +90,7 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	r.measured()
 	s := &r.table.Stats
 	for what, n := range map[string]int{
-		"tcp_packets": s.Segments, "streams": s.Streams, "requests": s.Requests, "responses": s.Answers, "resets": s.Resets, "refused": r.counts.refused,
+		"tcp_packets": s.Segments, "streams": s.Streams, "requests": s.Requests, "responses": s.Answers, "http2_requests": s.Requests2, "http2_responses": s.Answers2, "resets": s.Resets, "refused": r.counts.refused,
 		"unanswered": r.counts.unanswered, "copies": s.Copies, "retransmissions": s.Retransmits, "gaps": s.Gaps, "evicted": s.Evicted, "tls": r.counts.tls,
 	} {
 		in.Count(what, n)
