@@ -105,8 +105,15 @@ func (r *reader) relate(c *call) {
 		}
 		n++
 		from := machine(c.client.Addr())
-		if x.hash == c.hash && x.next == nil && machine(x.client.Addr()) == from && r.lost(x, c.start) {
-			x.next, c.again = c, true
+		// Two tries in a row may pass in the wrong order where they come over
+		// different connections: an id tells that they are of one request.
+		if x.hash == c.hash && (x.next == nil || len(c.ids) > 0 && !x.next.over) && machine(x.client.Addr()) == from && r.lost(x, c.start) {
+			c.next, x.next, c.again = x.next, c, true
+			outer = x.outer
+			break
+		}
+		if x.hash == c.hash && !x.over && !x.again && len(c.ids) > 0 && machine(x.client.Addr()) == from && r.lost(c, c.start) {
+			c.next, x.again = x, true // it was sent before x, and passes later
 			outer = x.outer
 			break
 		}
@@ -123,7 +130,7 @@ func (r *reader) relate(c *call) {
 			other = x
 		}
 	}
-	if outer == nil && !c.again && r.kindred(c, other, several) {
+	if outer == nil && !c.again && c.next == nil && r.kindred(c, other, several) {
 		outer = other
 	}
 	if outer != nil && len(outer.inner) < maxInner {

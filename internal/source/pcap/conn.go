@@ -42,7 +42,6 @@ func (r *reader) connOf(c *wire.Conn, what asked, try *fact.Attempt) *fact.Conn 
 		x.ClosedBy = fact.RoleClient
 	case wire.Server:
 		x.ClosedBy = fact.RoleBackend
-		x.Together = fact.Num(r.server(c.Server).together(c.Closed))
 	}
 	switch {
 	case try.Idle.Known:
@@ -74,6 +73,10 @@ func (r *reader) stateConn(x *fact.Conn) {
 		return
 	}
 	r.conns[k] = true
+	if x.ClosedBy == fact.RoleBackend {
+		// Only by now the others' ends are known.
+		x.Together = fact.Num(r.named[x.Server].together(x.Closed.UnixNano()))
+	}
 	r.out.State(x)
 }
 

@@ -75,7 +75,15 @@ func (r *reader) onConn(c *wire.Conn) {
 		if (c.SYNs > 1 || r.now-c.LastSYN > unanswered) && !sv.oneSided {
 			r.dial(c, fact.ConnectTimedOut, source.ETIMEDOUT)
 		}
+	case c.SYNs > 1 && c.Answered > c.LastSYN && !sv.oneSided:
+		// It came about late: the server's side had not taken the first SYN.
+		r.quiet(&dial{n: int(c.LastN), conn: r.connOf(c, asked{}, &fact.Attempt{})})
 	case handshakeFailed(c):
+		for i := range r.opens {
+			if o := &r.opens[i]; o.client == c.Client && o.server == c.Server {
+				o.taken = true // it stands in for nobody
+			}
+		}
 		r.dial(c, fact.TLSFailed, 0)
 	}
 }
@@ -186,7 +194,11 @@ func (r *reader) dialled(now int64) {
 }
 
 func (r *reader) stateDial(d *dial) {
-	if d.taken || r.replaced(d) || r.fronted(d) {
+	if d.taken {
+		return
+	}
+	if r.replaced(d) || r.fronted(d) {
+		r.quiet(d) // nobody was failed, and yet it tells of the server
 		return
 	}
 	q := &fact.Request{Wire: true, ConnID: d.try.ConnID, Ended: d.try.Ended, Errno: d.try.Errno, Attempts: []fact.Attempt{d.try}, Duration: d.try.Took}
@@ -202,6 +214,19 @@ func (r *reader) stateDial(d *dial) {
 	r.in.At(d.n)
 	r.stateConn(d.conn)
 	r.out.State(q)
+}
+
+// maxQuiet bounds the connections that are stated although no request is known
+// to have failed with them.
+const maxQuiet = 500
+
+// quiet states a connection alone that did not come about.
+func (r *reader) quiet(d *dial) {
+	if r.quieted < maxQuiet {
+		r.quieted++
+		r.in.At(d.n)
+		r.stateConn(d.conn)
+	}
 }
 
 // replaced: the same machine got a connection to the same port at once, by

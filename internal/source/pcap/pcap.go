@@ -49,7 +49,8 @@ type reader struct {
 	inFlight int
 	spare    []*call
 	servers  map[wire.Endpoint]*server
-	edges    map[edge]bool // who asked whom
+	named    map[string]*server // the same
+	edges    map[edge]bool      // who asked whom
 	kin      map[netip.Addr]*kin
 	notes    map[int]string // comments, by packet
 	askers   map[asker]*rests
@@ -57,6 +58,7 @@ type reader struct {
 	dials    []*dial // connections that did not come about, likewise
 	opens    []open  // that did, of late
 	conns    map[told]bool
+	quieted  int // of these, for no request
 	counts   counts
 }
 
@@ -76,7 +78,7 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 		return err
 	}
 	r := &reader{
-		env: env, in: in, out: out, servers: map[wire.Endpoint]*server{},
+		env: env, in: in, out: out, servers: map[wire.Endpoint]*server{}, named: map[string]*server{},
 		askers: map[asker]*rests{}, edges: map[edge]bool{}, notes: map[int]string{}, kin: map[netip.Addr]*kin{}, conns: map[told]bool{},
 	}
 	r.fold, _ = out.(source.Folder)
