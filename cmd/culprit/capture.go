@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -58,17 +59,17 @@ Exit status: 0 done; 2 wrong usage; 3 nothing could be recorded.`,
 	}
 	o, fs := &f.opt, cmd.Flags()
 	fs.SortFlags = false
-	fs.StringVarP(&o.Interface, "interface", "i", "", "the interface, or \"any\"")
-	fs.StringVarP(&o.Dir, "output", "o", "", "the folder for what is kept; made if need be")
-	fs.StringSliceVarP(&f.ports, "port", "p", nil, "a server's port, on either side of the gateway; may be repeated (default all)")
-	fs.StringVar(&f.ring, "ring", sizeText(recorder.DefaultRing), "memory for frames")
+	fs.StringVarP(&o.Interface, "interface", "i", "", "record interface `IF`, or \"any\"")
+	fs.StringVarP(&o.Dir, "output", "o", "", "write what is kept to `DIR`; it is made if need be")
+	fs.StringSliceVarP(&f.ports, "port", "p", nil, "a server's `PORT`, on either side of the gateway; may be repeated (default all)")
+	fs.StringVar(&f.ring, "ring", sizeText(recorder.DefaultRing), "hold `SIZE` of frames in memory")
 	fs.DurationVar(&o.Before, "before", recorder.DefaultBefore, "how much of a connection is kept before it failed")
 	fs.DurationVar(&o.After, "after", recorder.DefaultAfter, "and after")
-	fs.DurationVar(&o.Slow, "slow", 0, "keep what is not answered for so long")
-	fs.StringArrayVar(&f.headers, "header", nil, "keep connections with this header, NAME or NAME=TEXT; may be repeated")
-	fs.StringSliceVar(&f.ids, "id-header", nil, "another header that identifies a request")
-	fs.StringVar(&f.maxDisk, "max-disk", sizeText(recorder.DefaultMaxDisk), "the folder's bytes; the oldest files are deleted")
-	fs.IntVar(&o.Snaplen, "snaplen", recorder.DefaultSnaplen, "bytes kept of a frame")
+	fs.DurationVar(&o.Slow, "slow", 0, "keep what is not answered for so long too")
+	fs.StringArrayVar(&f.headers, "header", nil, "keep connections with a header `NAME=TEXT` too, or NAME alone; may be repeated")
+	fs.StringSliceVar(&f.ids, "id-header", nil, "further header `NAME` that identifies a request; may be repeated")
+	fs.StringVar(&f.maxDisk, "max-disk", sizeText(recorder.DefaultMaxDisk), "delete the oldest files when DIR grows over `SIZE`")
+	fs.IntVar(&o.Snaplen, "snaplen", recorder.DefaultSnaplen, "keep `BYTES` of a frame")
 	fs.BoolVar(&o.ShowSecrets, "show-secrets", false, "leave credentials in what is written")
 	fs.BoolVar(&o.Kernel, "kernel", false, "add the kernel's own reason to resets it sent")
 	fs.DurationVar(&f.duration, "duration", 0, "end after so long (default never)")
@@ -182,7 +183,7 @@ func (f *captureFlags) refused(err error) error {
 		p.try = []string{"culprit capture -i any -o " + f.opt.Dir, "ip -brief link"}
 	case errors.Is(err, recorder.ErrNoLinux):
 		p.try = []string{"culprit capture on the Linux host or in the container where the gateway runs", "tcpdump -w here.pcap here, and culprit diagnose here.pcap"}
-	case errors.Is(err, os.ErrPermission):
+	case errors.As(err, new(*fs.PathError)):
 		p.try = []string{"a folder you may write to: -o ./slices"}
 	}
 	return p

@@ -21,9 +21,15 @@ ran in reads ` + "`" + Home + "`" + ` here, the kernel's release ` + Kernel + `;
 ` + "`" + ExpectedDir + "/NAME.json`" + ` is the truth about each folder and no evidence: the cause's id (and, under ` + "`also`" + `, ids that
 are no worse a name for the same), who is to blame (backend, proxy, dns, client, network or none), whether it is a
 control in which the infrastructure is healthy, and what the clients counted: requests, failures (answered
-5xx or not at all), requests given up by the client. ` + "`server_idle_s`" + ` is how long the application keeps an idle
-connection, measured at its own port (median of several, ` + "`server_idle_spread_s`" + ` how far apart they were), and ` + "`captures`" + ` names what tcpdump recorded of the wire:
-at the application's port, if nothing else is said, with packets cut to 400 bytes.
+5xx or not at all), requests given up by the client. ` + "`server_idle_s`" + ` is how long the application keeps an
+idle connection: the median of several, measured at its own port before the traffic begins;
+` + "`server_idle_spread_s`" + ` is how far apart they were.
+
+` + "`captures`" + ` names what tcpdump recorded of the wire, on the loopback interface and with packets cut to 400 bytes
+where nothing else is said. Where a wire between two hosts is played by a relay, the capture at the
+application's port has the application's own FIN and RST, while the proxy's side is the relay's: it
+acknowledges a FIN before the proxy has seen it. Folders of a "road" have two TCP stacks and a network
+between them, in 10.0.0.0/8.
 
 `
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -32,6 +33,8 @@ type recorder struct {
 	pending []Failure
 	noticed int64 // since when notices are counted
 	notices int
+
+	seen, forgotten int // connections of trackers before this one
 }
 
 // tracker follows connections. Segments come in the order of the capture; it
@@ -57,6 +60,9 @@ const (
 	lag = int64(600e6)
 	// maxPending bounds the failures that wait.
 	maxPending = 4096
+	// clockStep is how far time may go back between two frames: what two
+	// processors stamp lies closer, and a clock that is steered never goes back.
+	clockStep = int64(2e9)
 	// maxNotices bounds the lines of a minute on what goes wrong.
 	maxNotices = 20
 )
@@ -106,7 +112,7 @@ func filterText(ports []uint16) string {
 func (r *recorder) frame(c captured) {
 	at := c.time.UnixNano()
 	r.stats.Frames++
-	r.now = max(r.now, at)
+	r.pass(at)
 	kind := wire.Decode(r.link, c.data, c.orig, &r.seg)
 	if kind == wire.TCP || kind == wire.Unreachable {
 		syn := kind == wire.TCP && r.seg.Flags&(wire.SYN|wire.ACK) == wire.SYN
@@ -122,9 +128,25 @@ func (r *recorder) frame(c captured) {
 	}
 }
 
+// pass lets time go on. Where the clock was set back, what was open is written
+// as it is, and following begins anew: else nothing would be due until the
+// clock is again where it was.
+func (r *recorder) pass(now int64) {
+	if now > r.now-clockStep {
+		r.now = max(r.now, now)
+		return
+	}
+	r.notice(fmt.Errorf("the clock went back by %v; connections that were open are followed anew", time.Duration(r.now-now).Round(time.Second)))
+	r.finish()
+	seen, forgotten := r.track.counts()
+	r.seen, r.forgotten = r.seen+seen, r.forgotten+forgotten
+	r.track, r.twins = newTracker(r), newTwins()
+	r.now, r.turned, r.noticed = now, now, now
+}
+
 // tick tells the time where no frame does.
 func (r *recorder) tick(now time.Time) {
-	r.now = max(r.now, now.UnixNano())
+	r.pass(now.UnixNano())
 	r.track.tick(r.now)
 	if r.now-r.turned >= turnEvery {
 		r.turn()
@@ -170,14 +192,14 @@ func (r *recorder) turn() {
 		r.keep(r.pending[:n])
 		r.pending = slices.Delete(r.pending, 0, n)
 	}
-	r.notice(r.slicer.turn(r.now - lag))
+	r.notice(r.slicer.turn(r.now-lag, turnBytes))
 }
 
 // finish writes all there is.
 func (r *recorder) finish() {
 	r.keep(r.pending)
 	r.pending = nil
-	r.notice(r.slicer.turn(r.now))
+	r.notice(r.slicer.turn(r.now, math.MaxInt64))
 	for _, s := range slices.Clone(r.slicer.open) {
 		r.notice(r.slicer.end(s))
 	}
@@ -298,6 +320,7 @@ func (r *recorder) count(now time.Time) *Stats {
 	s := &r.stats
 	s.Updated = now
 	s.Connections, s.Forgotten = r.track.counts()
+	s.Connections, s.Forgotten = s.Connections+r.seen, s.Forgotten+r.forgotten
 	s.DiskBytes, s.Deleted = r.slicer.shelf.bytes, r.slicer.shelf.deleted
 	s.RingBytes, s.RingSpan = r.ring.used(), "0s"
 	if r.ring.used() > 0 {
@@ -441,7 +464,11 @@ func (l *loop) reopen(ctx context.Context, why error) {
 		if t != nil {
 			t.close()
 		}
-		l.r.tick(time.Now())
+		now := time.Now()
+		l.r.tick(now)
+		if now.Sub(l.state) >= stateEvery {
+			l.keepState(now)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(reopenEvery):

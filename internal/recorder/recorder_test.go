@@ -359,6 +359,25 @@ func TestSlowAndHeaderAreKeptWhereAskedFor(t *testing.T) {
 		"2026-03-09T14-05-09Z-slow-10.0.0.5-8080: 10.0.0.1:40000 10.0.0.5:8080 x5")
 }
 
+// TestClockSetBack: recording goes on at once.
+func TestClockSetBack(t *testing.T) {
+	s := newStage(t, Options{})
+	s.talk("10.0.0.1:40000", "10.0.0.5:8080").open().get("/a", "1")
+	s.now = s.now.Add(-time.Hour)
+	c := s.talk("10.0.0.1:40001", "10.0.0.5:8080")
+	c.fromClient(wire.SYN, "")
+	c.fromServer(wire.RST|wire.ACK, "")
+	s.after(time.Second)
+	if len(s.kept) != 1 || len(s.says) != 1 || s.says[0] != "the clock went back by 1h0m0s; connections that were open are followed anew" {
+		t.Errorf("kept %v, said %q", s.kept, s.says)
+	}
+	if n := s.r.count(s.now).Connections; n != 2 {
+		t.Errorf("%d connections were counted", n)
+	}
+	s.says = nil
+	s.wantSlices("2026-03-09T13-05-07Z-refused-10.0.0.5-8080: 10.0.0.1:40001 10.0.0.5:8080 x2")
+}
+
 // TestSlicesOpenInWireshark: tshark reads every slice without a complaint,
 // finds the comments, and no secret.
 func TestSlicesOpenInWireshark(t *testing.T) {

@@ -102,6 +102,9 @@ func (t *text) finding(f *finding) {
 	small := !t.verbose && len(t.d.findings()) > 1 && f.No > 1 && f.N*tiny < t.d.Failed
 	t.facts(f, in)
 	t.proofs(f, in, small)
+	if !small {
+		t.doubts(f, in)
+	}
 	t.wires(f, in, small)
 	if small {
 		if f.Fix.Summary != "" {
@@ -109,7 +112,6 @@ func (t *text) finding(f *finding) {
 		}
 		return
 	}
-	t.doubts(f, in)
 	t.apart(f, in)
 	t.fix(f, in)
 	t.not(f, in)

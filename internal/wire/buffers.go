@@ -195,17 +195,17 @@ func (t *Table) unhold(i uint32, d int) {
 // gap tells the reader of a side's messages that size bytes were not captured.
 func (t *Table) gap(i uint32, d, size int) {
 	f := &t.flows[i]
-	h := &f.half[d]
 	if f.gaps < 1<<16-1 {
 		f.gaps++
 	}
 	t.Stats.Gaps++
-	t.parts.put(&h.part)
+	if f.proto == ProtoTLS {
+		t.tlsGap(i, d, size)
+	}
+	t.parts.put(&t.flows[i].half[d].part)
 	switch f.proto {
 	case ProtoHTTP:
 		t.httpGap(i, d, size)
-	case ProtoTLS:
-		t.tlsGap(h, size)
 	case ProtoH2:
 		t.h2Gap(f, d, size)
 	}

@@ -313,7 +313,7 @@ func (t *Table) closes(f *flow, d, n int, ts int64, s *Segment, rst bool) {
 	if rst {
 		f.bits |= closeRST
 	}
-	if f.first == 0 && f.requests > 0 {
+	if f.requests > 0 && (f.first == 0 || f.first == f.last && t.ex[f.first].Opaque && t.ex[f.first].First != 0) {
 		f.bits |= closeIdle
 	}
 }
@@ -446,6 +446,7 @@ func (t *Table) pass(i uint32, d, n int, ts int64, data []byte, size int) {
 	f := &t.flows[i]
 	h := &f.half[d]
 	marks := f.marks
+	t.quiet = false
 	t.read(i, d, n, ts, data)
 	f = &t.flows[i]
 	h = &f.half[d]
@@ -456,7 +457,9 @@ func (t *Table) pass(i uint32, d, n int, ts int64, data []byte, size int) {
 	}
 	h.next += uint32(size)
 	h.bytes += uint64(size)
-	h.lastT = ts
+	if !t.quiet {
+		h.lastT = ts
+	}
 	if f.marks == marks {
 		f.mark(MarkData, d, uint32(n), ts, size, 0)
 	} else if m := &f.ring[(f.marks-1)%ringSize]; m.bytes == 0 {
@@ -491,7 +494,7 @@ func (t *Table) fate(f *flow, e *Exchange) Ending {
 		return Answered
 	}
 	c, s := &f.half[0], &f.half[1]
-	if s.bits&halfTTL == 0 || t.missed(f) {
+	if s.bits&halfTTL == 0 || t.missed(f) || s.state == isLost && (e.Opaque || e.First != 0) {
 		return Open // of what the server sent, not all was captured
 	}
 	if s.closeT != 0 {
@@ -514,6 +517,9 @@ func (t *Table) fate(f *flow, e *Exchange) Ending {
 		}
 		return ServerClosed
 	case Client:
+		if e.First != 0 && (s.state == inClose || e.Opaque) {
+			return Answered // as long as it liked
+		}
 		if c.bits&halfRST != 0 {
 			return ClientReset
 		}

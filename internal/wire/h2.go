@@ -262,7 +262,7 @@ func (t *Table) h2Headers(i uint32, d, n int, ts int64, x *h2conn) {
 	if e.First == 0 {
 		e.Status, e.First, e.FirstN, e.Proto = status, ts, uint32(n), 2
 		e.Early = !e.ReqWhole
-		t.Stats.Answers++
+		t.Stats.Answers2++
 		f.mark(MarkAnswer, 1, uint32(n), ts, 0, uint16(status))
 	}
 	e.End, e.EndN = ts, uint32(n)
@@ -291,7 +291,7 @@ func (t *Table) h2Request(i uint32, n int, ts int64, x *h2conn, stream uint32, e
 			t.field(e, &none, []byte(h.Name), []byte(h.Value))
 		}
 	}
-	t.Stats.Requests++
+	t.Stats.Requests2++
 	t.asked(i, e)
 }
 

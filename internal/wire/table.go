@@ -92,6 +92,7 @@ type Table struct {
 	conn    Conn
 	Stats   Stats
 	scratch []byte
+	quiet   bool // what was read last says nothing but that the connection ends
 }
 
 // Stats counts what was seen.
@@ -99,8 +100,10 @@ type Stats struct {
 	Segments    int // TCP segments, copies included
 	Copies      int // seen twice by the capture
 	Streams     int
-	Requests    int // HTTP request heads
-	Answers     int // HTTP response heads, interim ones included
+	Requests    int // heads of HTTP/1 requests
+	Answers     int // heads of HTTP/1 responses, interim ones included
+	Requests2   int // HTTP/2 streams with a request
+	Answers2    int // and those of them with a response
 	Resets      int // RST segments
 	Retransmits int
 	Gaps        int // stretches of payload that were not captured

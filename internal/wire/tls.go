@@ -59,9 +59,13 @@ func (t *Table) readTLS(i uint32, d, n int, ts int64, data []byte) {
 		t.tls[f.num] = x
 	}
 	h := &f.half[d]
-	if h.state == isLost && beginsTLS(data) {
+	if h.state == isLost {
+		if !beginsTLS(data) {
+			return
+		}
 		h.state, h.left = atStart, 0
 	}
+	t.quiet = h.left == 0
 	for len(data) > 0 && h.state != isLost {
 		if h.left > 0 && h.part == 0 {
 			k := int(min(h.left, uint64(len(data))))
@@ -134,6 +138,7 @@ func (t *Table) notTLS(f *flow, d, n int, ts int64, x *tlsConn, b []byte) {
 func (t *Table) record(i uint32, d, n int, ts int64, x *tlsConn, b []byte) {
 	f := &t.flows[i]
 	size := recordSize(b)
+	t.quiet = t.quiet && (b[0] == recAlert || b[0] == recData && size == sealedAlert)
 	switch b[0] {
 	case recHandshake:
 		switch {
@@ -242,7 +247,23 @@ func hello(b []byte) (name, alpn string) {
 }
 
 // tlsGap passes over bytes that were not captured.
-func (t *Table) tlsGap(h *half, size int) {
+func (t *Table) tlsGap(i uint32, d, size int) {
+	f := &t.flows[i]
+	h := &f.half[d]
+	if h.part != 0 {
+		// A record of which the beginning is there: its end is known.
+		rec := append(t.scratch[:0], t.parts.all[h.part].data...)
+		t.parts.put(&h.part)
+		if len(rec) < recordHead {
+			h.state, h.left = isLost, 0
+			return
+		}
+		h.left = uint64(max(0, recordHead+recordSize(rec)-len(rec)))
+		if x := t.tls[f.num]; x != nil {
+			t.record(i, d, int(f.lastN), f.lastT, x, rec)
+			h = &t.flows[i].half[d]
+		}
+	}
 	if uint64(size) <= h.left {
 		h.left -= uint64(size)
 		return

@@ -33,7 +33,7 @@ func TestTLS(t *testing.T) {
 			c.Server(wiretest.Record(21, strings.Repeat("a", 26))) // closes, sealed
 			c.Close(server)
 		}, `1   0 answered 900 sent 300 opaque
-		stream 0 40000>80 tls fin by server sni "shop.test" alpn "http/1.1" answered data`},
+		stream 0 40000>80 tls fin by server idle rest 1m15s sni "shop.test" alpn "http/1.1" answered data`},
 		{"the server's alert", func(w *wiretest.Wire) {
 			c := shop(w)
 			c.Client(wiretest.Hello("shop.test", "h2", 32))
