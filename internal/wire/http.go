@@ -284,7 +284,7 @@ func (t *Table) request(i uint32, n int, ts int64, at part, head []byte) {
 	}
 	switch {
 	case t.cut:
-		e.ReqWhole = true
+		e.ReqWhole, e.Cut = true, true
 	case b.chunked:
 		h.state, h.left = inSize, 0
 	case b.length > 0:
