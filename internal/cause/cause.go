@@ -110,6 +110,9 @@ type Signal struct {
 	// Group: of signals of one group only the weightiest counts, since they
 	// are the same thing seen twice.
 	Group string
+	// Plain: what it says holds whatever the cause, and is told even where
+	// that cannot be named.
+	Plain bool
 	// Proof: the signal shows the cause itself, not only its circumstances; a
 	// verdict is "proven" only with one.
 	Proof bool

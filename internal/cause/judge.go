@@ -301,6 +301,11 @@ func (v *Verdict) decide(best *opinion, e *failure.Episode) {
 		if len(v.Next) == 0 {
 			v.Next = nextFor(e)
 		}
+		for _, s := range best.Signals {
+			if s.Plain {
+				v.Signals = append(v.Signals, s)
+			}
+		}
 		return
 	}
 	v.Cause, v.Blame, v.Fix = best.cause, best.Blame, best.Fix
@@ -363,7 +368,7 @@ func accused(w *failure.World, p fact.Party) string {
 // rivals lists what else was weighed.
 func (v *Verdict) rivals(ops []*opinion, best *opinion) {
 	for _, o := range ops {
-		if o == best || best != nil && best.p >= possibleFrom && slices.Contains(best.cause.Over, o.cause.ID) || o.cause.Kind == Shallow {
+		if o == best && o.p >= possibleFrom || best != nil && best.p >= possibleFrom && slices.Contains(best.cause.Over, o.cause.ID) || o.cause.Kind == Shallow {
 			continue
 		}
 		r := Rival{Cause: o.cause, Confidence: o.p}

@@ -151,8 +151,14 @@ func Burst(fs []*failure.Failure) (timed, most int) {
 
 // ServerIdle is how long the asked server keeps an idle connection, as far as
 // its own settings tell; nil if they do not. With several backends known, only
-// one of a technology that the evidence shows to run is taken.
+// one of a technology that the evidence shows to run is taken; what a capture
+// measured of the very server is taken first.
 func ServerIdle(e *failure.Episode) *fact.Setting {
+	if len(e.Failures) > 0 {
+		if s := MeasuredAt(e.World, e.Failures[0].Try.Address, fact.KeepAliveIdle); s != nil {
+			return s
+		}
+	}
 	return e.World.Setting(fact.RoleBackend, backendTech(e), fact.KeepAliveIdle)
 }
 

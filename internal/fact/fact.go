@@ -242,7 +242,8 @@ type Conn struct {
 	Retransmits Int `json:"retransmits,omitzero"`
 	ZeroWindows Int `json:"zero_windows,omitzero"` // times a receiver said it had no room
 	// Together is how many other connections of the server its side closed
-	// within a hundredth of a second of this one.
+	// within a hundredth of a second of this one, those apart that it closed
+	// because the answer was given.
 	Together Int `json:"closed_together,omitzero"`
 	// Foreign: the reset came with a time to live or an IP id unlike those of
 	// the party in whose name it was sent: a middlebox sent it.
@@ -364,8 +365,10 @@ type Setting struct {
 	Num   Int    `json:"number,omitzero"`
 	Text  string `json:"value,omitempty"`
 	Basis Basis  `json:"basis"`
-	// Note tells of a Measured value how: "8 of 8 idle connections ...".
-	Note string `json:"note,omitempty"`
+	// Note tells of a Measured value how: "8 of 8 idle connections ...". Count
+	// is on how many measurements that agree it rests.
+	Note  string `json:"note,omitempty"`
+	Count int    `json:"count,omitempty"`
 	// Spelling is how this party's user writes the knob, with {s}, {ms} or
 	// {n} for the value: "keepalive_timeout {s}s;".
 	Spelling string `json:"spelling,omitempty"`

@@ -38,7 +38,18 @@ func explain(e *failure.Episode) cause.Opinion {
 		}
 		o.Signals, o.Claims = []cause.Signal{s}, claims
 	} else {
-		o.Signals = append(o.Signals, cause.Itself(e, 22, "the gateway says so in words of its own", fmt.Sprintf("%s closed by the client first", cause.Count(e.N(), "request"))))
+		s := cause.Itself(e, 22, "the gateway says so in words of its own", fmt.Sprintf("%s closed by the client first", cause.Count(e.N(), "request")))
+		if onWire(e) {
+			s = cause.For(14, "packets show who closed first; whether the one who asked is a client or a proxy that gave up, its leg alone does not", fmt.Sprintf("%s closed by the one who asked, before the answer", cause.Count(e.N(), "request")), cause.CiteConns(e.Failures)...)
+			for _, f := range e.Failures {
+				if c := cause.LastConn(f); c != nil && c.Foreign != "" {
+					s = cause.Against(15, "a device between sent it in the client's name", "the reset is not the client's: "+c.Foreign, c)
+					s.Plain = true
+				}
+			}
+			s.Proof = s.Weight > 0 && e.Gateway.Role == fact.RoleGateway && frontLeg(e)
+		}
+		o.Signals = append(o.Signals, s)
 	}
 	o.Blame = fact.Party{Role: fact.RoleClient}
 	o.Fix = cause.Fix{Summary: "No server failed. Leave these out of error rates."}
@@ -46,6 +57,29 @@ func explain(e *failure.Episode) cause.Opinion {
 		o.Fix.Steps = []string{fmt.Sprintf("%d of %d left after about %s: somebody's time-out; make the work faster, or ask the caller to wait longer", n, len(e.Failures), cause.Span(t))}
 	}
 	return o
+}
+
+// onWire: nobody but a capture tells of it.
+func onWire(e *failure.Episode) bool {
+	for _, f := range e.Failures {
+		for _, r := range f.Seen {
+			if !r.Wire {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// frontLeg: the leg on which the one who asked left is that in front of a
+// gateway.
+func frontLeg(e *failure.Episode) bool {
+	for _, f := range e.Failures {
+		if f.Client == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // commonWait finds the whole second at which most clients left, if most did.

@@ -42,7 +42,18 @@ func explain(e *failure.Episode) cause.Opinion {
 	if f.Backend.Address != "" {
 		says += " by " + f.Backend.Address
 	}
-	o.Signals = append(o.Signals, cause.For(0, "the mechanism itself", says, cause.Cite(e.Failures)...).AsProof())
+	facts := cause.Cite(e.Failures)
+	if cause.Captured(e.Failures) {
+		facts = cause.CiteConns(e.Failures)
+		says += ": SYN, answered by RST"
+		if c := cause.LastConn(f); c.Foreign != "" {
+			says += ", which the server did not send (" + c.Foreign + ")"
+			o.Blame = fact.Party{}
+		} else if back(e) {
+			says += "; it answered others before and after"
+		}
+	}
+	o.Signals = append(o.Signals, cause.For(0, "the mechanism itself", says, facts...).AsProof())
 	o.Fix = cause.Fix{
 		Summary: "Find out why nothing listens at " + orServer(f.Backend.Address) + ", and have it restarted when it dies.",
 		Steps:   []string{"ss -ltnp | grep " + cause.PortOf(f.Backend.Address) + "   # on the server: who listens, on which address"},
@@ -59,6 +70,21 @@ func explain(e *failure.Episode) cause.Opinion {
 		WouldTell: "whether it crashed, was killed, was restarted by a rollout, or never listened there",
 	}}
 	return o
+}
+
+// back: requests to the same address were answered before the first refusal and
+// after the last.
+func back(e *failure.Episode) bool {
+	first, last := e.Span()
+	before, after := false, false
+	for _, r := range e.World.Controls {
+		for _, a := range r.Attempts {
+			if a.Address == e.Failures[0].Backend.Address && a.Status.Known {
+				before, after = before || r.Time.Before(first), after || r.Time.After(last)
+			}
+		}
+	}
+	return before && after
 }
 
 func orServer(a string) string {

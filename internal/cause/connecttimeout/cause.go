@@ -4,6 +4,7 @@ package connecttimeout
 
 import (
 	"fmt"
+	"strings"
 
 	"culprit/internal/cause"
 	"culprit/internal/fact"
@@ -45,8 +46,12 @@ func explain(e *failure.Episode) cause.Opinion {
 		says = fmt.Sprintf("the network rejected %s to %s as unreachable", cause.Count(e.N(), "connection attempt"), to)
 		summary = "Find out who rejects packets to " + to + ": errno 113 at once is most often a firewall that rejects (firewalld, iptables REJECT), or a host that is gone."
 	}
+	s := cause.Itself(e, 0, "the mechanism itself", says)
+	if cause.Captured(e.Failures) {
+		s.Says, s.Facts = says+onWire(e), cause.CiteConns(e.Failures)
+	}
 	return cause.Opinion{
-		Signals: []cause.Signal{cause.Itself(e, 0, "the mechanism itself", says)},
+		Signals: []cause.Signal{s},
 		Blame:   f.Backend,
 		Fix: cause.Fix{Summary: summary, Steps: []string{
 			"from the proxy's machine: nc -vz " + hostPort(f.Backend.Address) + "; ip route get ADDRESS",
@@ -58,6 +63,24 @@ func explain(e *failure.Episode) cause.Opinion {
 			WouldTell: "whether the accept queue overflowed, or the packets never arrived",
 		}},
 	}
+}
+
+// onWire adds what packets tell: how often it was asked, or who said no.
+func onWire(e *failure.Episode) string {
+	syns := int64(0)
+	for _, f := range e.Failures {
+		c := cause.LastConn(f)
+		for _, p := range c.Packets {
+			if strings.HasPrefix(p.Says, "ICMP ") {
+				return ": " + p.Says
+			}
+		}
+		syns = max(syns, c.SYNs.Or(0))
+	}
+	if syns < 2 {
+		return ""
+	}
+	return fmt.Sprintf(": SYN sent up to %d times, and no packet came back", syns)
 }
 
 func hostPort(a string) string {

@@ -155,7 +155,13 @@ func explain(e *failure.Episode) cause.Opinion {
 		break
 	}
 	if len(o.Signals) == 0 {
+		if o, ok := ended(e); ok || cause.Captured(e.Failures) {
+			return o
+		}
 		return gone(e)
+	}
+	if hit, by := endings(e); len(hit)*2 >= len(e.Failures) && len(hit) > 0 {
+		o.Signals = append(o.Signals, cause.For(endedToo, "packets show that the process ended then, whatever for", saysEndings(by), factsOf(by)...))
 	}
 	if n, most := cause.Burst(e.Failures); n >= 3 && most*2 >= n && e.Mechanism != fact.Refused && e.Mechanism != fact.NoBackend {
 		o.Signals = append(o.Signals, cause.For(3, "a process that dies takes all its requests with it at once", fmt.Sprintf("%d of %d failures lie within one second", most, n), cause.Cite(e.Failures)...))

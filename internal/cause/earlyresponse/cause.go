@@ -42,7 +42,14 @@ func explain(e *failure.Episode) cause.Opinion {
 	}
 	f := e.Failures[0]
 	if e.Mechanism == fact.EarlyReply {
-		o.Signals = append(o.Signals, cause.Itself(e, 24, "the gateway says so in words of its own", fmt.Sprintf("the server answered %s before the whole request was there", cause.Count(e.N(), "time"))))
+		s := cause.Itself(e, 24, "the gateway says so in words of its own", fmt.Sprintf("the server answered %s before the whole request was there", cause.Count(e.N(), "time")))
+		if cause.Captured(e.Failures) {
+			s.Why, s.Facts = "packets show the answer before the end of the request, and the reset after it", cause.CiteConns(e.Failures)
+			if n := f.Try.Status; n.Known {
+				s.Says += fmt.Sprintf(" (%d), and reset the connection while the rest was being sent", n.N)
+			}
+		}
+		o.Signals = append(o.Signals, s)
 	} else {
 		var claims, logged []*failure.Failure
 		big := 0

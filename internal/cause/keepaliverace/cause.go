@@ -71,7 +71,7 @@ func explain(e *failure.Episode) cause.Opinion {
 	}
 	claims := claim(e)
 	if len(claims) == 0 {
-		return o
+		return ruledOut(e)
 	}
 	if len(claims) < len(e.Failures) {
 		o.Claims = claims
@@ -87,14 +87,18 @@ func explain(e *failure.Episode) cause.Opinion {
 		base.Weight, base.Why = -5, "so end crashes, unreadable answers and too large headers: the access log alone shows no difference"
 	}
 	o.Signals = append(o.Signals, base)
-	add(reuse(e))
-	add(duration(e))
-	add(methods(e))
-	add(retried(e))
-	add(idleAge(e))
+	if cause.Captured(e.Failures) {
+		add(raced(e)) // what the following only hint at
+	} else {
+		add(reuse(e))
+		add(duration(e))
+		add(methods(e))
+		add(retried(e))
+		add(idleAge(e))
+		add(shape(e))
+	}
 	add(ladder(e))
 	add(unseen(e))
-	add(shape(e))
 	add(onePath(e))
 	add(protocol(e))
 	add(died(e))
@@ -142,6 +146,9 @@ func claim(e *failure.Episode) []*failure.Failure {
 			continue
 		}
 		if f.BackendSaw == failure.Yes {
+			continue
+		}
+		if _, no := otherwise(e, f); no {
 			continue
 		}
 		out = append(out, f)
@@ -435,6 +442,9 @@ func died(e *failure.Episode) (cause.Signal, bool) {
 	}
 	if hit*2 >= len(e.Failures) && hit > 0 && n.Chance < 0.5 {
 		return cause.Against(12, "a process that ends closes all its connections, idle or not", fmt.Sprintf("a process of the server ended or started within %s of %d of %d failures", cause.Span(around), hit, len(e.Failures)), cited...).In("died"), true
+	}
+	if s, ok := wentDown(e); ok {
+		return s, true
 	}
 	refused := 0
 	var by []*failure.Failure

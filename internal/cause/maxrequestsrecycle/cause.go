@@ -101,6 +101,9 @@ func says(hit int, x *fact.Event) string {
 
 // index: the failing request has the last place on its connection.
 func index(e *failure.Episode) (cause.Signal, []*failure.Failure) {
+	if s, in := onWire(e); s.Says != "" {
+		return s, in
+	}
 	limit := e.World.Setting(fact.RoleBackend, "", fact.MaxConnRequests)
 	var in []*failure.Failure
 	same := map[int64]int{}
@@ -131,6 +134,34 @@ func index(e *failure.Episode) (cause.Signal, []*failure.Failure) {
 		return cause.For(12, "one request in a hundred or more has that place by chance", fmt.Sprintf("%d of %d failed requests were number %d on their connection", same[most], known, most), cause.Cite(in)...).AsProof(), in
 	}
 	return cause.Signal{}, nil
+}
+
+// leastIndex is the lowest number of requests that is taken for a limit rather
+// than for what a connection happens to carry.
+const leastIndex = 2
+
+// onWire: packets show that the server had closed the connection right after
+// the request before, as it does with others after as many.
+func onWire(e *failure.Episode) (cause.Signal, []*failure.Failure) {
+	var in []*failure.Failure
+	var limit *fact.Setting
+	for _, f := range e.Failures {
+		m := cause.MeasuredAt(e.World, f.Try.Address, fact.MaxConnRequests)
+		if rest, ok := cause.Rested(f); m != nil && m.Num.N >= leastIndex && ok && rest < quick && cause.Decided(f) && f.Try.Index.Is(m.Num.N+1) {
+			in, limit = append(in, f), m
+		}
+	}
+	if len(in) == 0 {
+		return cause.Signal{}, nil
+	}
+	return cause.For(22, "a server that closes at a number does so whatever is on its way; a time-out, a crash or a restart keeps no count", fmt.Sprintf("%s the next on a connection that the server had closed after request %d, as it does (%s)", wereOne(len(in)), limit.Num.N, limit.Note), append(cause.CiteConns(in), limit)...).AsProof(), in
+}
+
+func wereOne(n int) string {
+	if n == 1 {
+		return "the failed request was"
+	}
+	return fmt.Sprintf("%d failed requests were each", n)
 }
 
 func slow(e *failure.Episode, claims []*failure.Failure) bool {

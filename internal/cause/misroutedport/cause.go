@@ -57,7 +57,7 @@ func explain(e *failure.Episode) cause.Opinion {
 		if len(claims) < len(e.Failures) {
 			o.Claims = claims
 		}
-		o.Signals = append(o.Signals, cause.For(22, "the bytes show another protocol", fmt.Sprintf("the port answers in another protocol: %s", what), cause.Cite(claims)...).AsProof())
+		o.Signals = append(o.Signals, cause.For(22, "the bytes show another protocol", fmt.Sprintf("the port answers in another protocol: %s", what), append(cause.Cite(claims), wireOnly(claims)...)...).AsProof())
 	}
 	if len(o.Signals) == 0 {
 		return cause.Opinion{}
@@ -73,6 +73,12 @@ func explain(e *failure.Episode) cause.Opinion {
 	return o
 }
 
+// notTLS and noHTTP begin what a capture shows instead of what was due.
+const (
+	notTLS = "not TLS: "
+	noHTTP = "no HTTP: "
+)
+
 const plainHTTP = "plain text where TLS was expected"
 
 func otherProtocol(f *failure.Failure) string {
@@ -82,6 +88,9 @@ func otherProtocol(f *failure.Failure) string {
 	}
 	low := strings.ToLower(text)
 	if f.Mechanism == fact.TLSFailed {
+		if strings.Contains(text, notTLS) {
+			return plainHTTP
+		}
 		for _, w := range plainWords {
 			if strings.Contains(low, w) {
 				return plainHTTP
@@ -91,7 +100,7 @@ func otherProtocol(f *failure.Failure) string {
 	}
 	if f.Mechanism == fact.BadReply {
 		for _, b := range banners {
-			if strings.Contains(text, `header: "`+b.begins) || strings.Contains(text, `response "`+b.begins) {
+			if strings.Contains(text, `header: "`+b.begins) || strings.Contains(text, `response "`+b.begins) || strings.Contains(text, noHTTP+`"`+b.begins) {
 				return b.what + " where HTTP was expected"
 			}
 		}
@@ -103,6 +112,14 @@ func otherProtocol(f *failure.Failure) string {
 		}
 	}
 	return ""
+}
+
+// wireOnly are the connections that show it, where a capture does.
+func wireOnly(fs []*failure.Failure) []fact.Fact {
+	if cause.Captured(fs) {
+		return cause.CiteConns(fs)
+	}
+	return nil
 }
 
 // mapping: the Service sends to a port that no container opens.

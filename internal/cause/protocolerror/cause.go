@@ -39,7 +39,12 @@ func explain(e *failure.Episode) cause.Opinion {
 	if f.Detail != "" {
 		says += ": " + cause.Cut(f.Detail, 160)
 	}
-	o.Signals = append(o.Signals, cause.Itself(e, 8, "the proxy says so in words of its own", says))
+	s := cause.Itself(e, 8, "the proxy says so in words of its own", says)
+	if told := f.Seen[len(f.Seen)-1]; told.Wire && cause.Captured(e.Failures) && f.Code == "" {
+		// No party complains: clients differ in what they take.
+		s = cause.For(4, "packets show the bytes; that the one who asked could not use them, they do not", fmt.Sprintf("%s did not begin as HTTP does: %s", cause.Count(e.N(), "answer"), cause.Cut(f.Detail, 100)), cause.CiteConns(e.Failures)...)
+	}
+	o.Signals = append(o.Signals, s)
 	o.Fix = cause.Fix{
 		Summary: "Mend what the application sends in its header; the proxy's error names the line.",
 		Steps:   []string{"see the raw answer: printf 'GET /PATH HTTP/1.1\\r\\nHost: HOST\\r\\nConnection: close\\r\\n\\r\\n' | nc SERVER PORT | head -30 | cat -A"},

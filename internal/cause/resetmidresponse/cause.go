@@ -34,9 +34,18 @@ func explain(e *failure.Episode) cause.Opinion {
 	if len(e.Failures) == 0 {
 		return cause.Opinion{}
 	}
+	s := cause.Itself(e, 0, "the mechanism itself", fmt.Sprintf("%s broke off after the header had been sent", cause.Count(e.N(), "answer")))
+	blame := e.Failures[0].Backend
+	if cause.Captured(e.Failures) {
+		s.Facts = cause.CiteConns(e.Failures)
+		if len(cause.Foreign(e.Failures)) > 0 {
+			s.Says += ", by a reset that the server did not send"
+			blame = fact.Party{}
+		}
+	}
 	return cause.Opinion{
-		Signals: []cause.Signal{cause.Itself(e, 0, "the mechanism itself", fmt.Sprintf("%s broke off after the header had been sent", cause.Count(e.N(), "answer")))},
-		Blame:   e.Failures[0].Backend,
+		Signals: []cause.Signal{s},
+		Blame:   blame,
 		Fix: cause.Fix{
 			Summary: "Find what ends the server's work in the middle of an answer: a crash, a kill, its own time-out while streaming, or a wrong Content-Length.",
 			Steps:   []string{"ask the server directly, without the proxy: curl -sv -o /dev/null http://SERVER/PATH   # is the body whole?"},

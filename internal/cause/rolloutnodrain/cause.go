@@ -80,7 +80,7 @@ func explain(e *failure.Episode) cause.Opinion {
 		}
 	}
 	if !ok {
-		return o
+		return onWire(e)
 	}
 	if claims = gap(e, claims, stops); len(e.Failures) > 0 && claims != nil && len(claims) == 0 {
 		return o

@@ -66,6 +66,9 @@ func explain(e *failure.Episode) cause.Opinion {
 		says += ": " + cause.Cut(f.Detail, 160)
 	}
 	o := cause.Opinion{Blame: f.Backend, Signals: []cause.Signal{cause.Itself(e, 10, "the proxy says so in words of its own", says)}}
+	if s, ok := onWire(e); ok {
+		o.Signals = []cause.Signal{s}
+	}
 	o.Fix.Summary = "See on what the two do not agree: names, dates, authority, versions."
 	for _, a := range advice {
 		if strings.Contains(text, a.words) {
@@ -78,6 +81,48 @@ func explain(e *failure.Episode) cause.Opinion {
 	}
 	o.Fix.Steps = []string{"see what the server shows: openssl s_client -connect " + orServer(f.Backend.Address) + " -servername NAME </dev/null | openssl x509 -noout -subject -ext subjectAltName -dates"}
 	return o
+}
+
+// onWire judges handshakes of which packets alone tell.
+func onWire(e *failure.Episode) (cause.Signal, bool) {
+	f := e.Failures[0]
+	if !cause.Captured(e.Failures) || f.Detail != "" || f.Code != "" {
+		return cause.Signal{}, false // a party says why
+	}
+	alerts, sealed := map[string]int{}, 0
+	best := ""
+	for _, x := range e.Failures {
+		for _, p := range cause.LastConn(x).Packets {
+			words, ok := strings.CutPrefix(p.Says, "TLS alert: ")
+			if !ok {
+				continue
+			}
+			by := "the one who asked"
+			if p.FromServer {
+				by = "the server"
+			}
+			if strings.HasPrefix(words, "encrypted") {
+				sealed++
+				break
+			}
+			says := fmt.Sprintf("%s, by %s", words, by)
+			if alerts[says]++; alerts[says] > alerts[best] {
+				best = says
+			}
+			break
+		}
+	}
+	facts := cause.CiteConns(e.Failures)
+	to := orServer(f.Backend.Address)
+	switch {
+	case best != "":
+		return cause.For(10, "the alert names what the two do not agree on", fmt.Sprintf("%s with %s ended with a TLS alert: %s", cause.Count(e.N(), "handshake"), to, best), facts...).AsProof(), true
+	case sealed > 0:
+		return cause.For(1, "an alert after the server's certificate is most often about it; but its words are encrypted", fmt.Sprintf("%s with %s ended with an encrypted alert by the one who asked, right after the server's certificate", cause.Count(sealed, "handshake"), to), facts...), true
+	}
+	s := cause.Against(7, "a server that hangs up on a hello may not agree with it, or be going down, or not meant for it", fmt.Sprintf("%s hung up in %s without an alert", to, cause.Count(e.N(), "handshake")), facts...)
+	s.Plain = true
+	return s, true
 }
 
 func orServer(a string) string {

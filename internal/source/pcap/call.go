@@ -96,7 +96,8 @@ func (r *reader) onRequest(f wire.Flow, e *wire.Exchange) {
 // relate finds the request that c belongs to: the same sent before in vain, or
 // one that the machine which sends c is answering.
 func (r *reader) relate(c *call) {
-	var outer *call
+	var outer, other *call
+	several := false
 	n := 0
 	for x := r.asked[c.key%buckets]; x != nil && n < maxAlike; x = x.alike {
 		if x.key != c.key || x.stream == c.stream || !sameIDs(x.ids, c.ids) {
@@ -104,14 +105,33 @@ func (r *reader) relate(c *call) {
 		}
 		n++
 		from := machine(c.client.Addr())
-		if x.hash == c.hash && x.next == nil && machine(x.client.Addr()) == from && r.lost(x, c.start) {
-			x.next, c.again = c, true
+		// Two tries in a row may pass in the wrong order where they come over
+		// different connections: an id tells that they are of one request.
+		if x.hash == c.hash && (x.next == nil || len(c.ids) > 0 && !x.next.over) && machine(x.client.Addr()) == from && r.lost(x, c.start) {
+			c.next, x.next, c.again = x.next, c, true
 			outer = x.outer
 			break
 		}
-		if !x.over && x.server != c.server && machine(x.server.Addr()) == from && !r.edges[edge{c.server, x.server}] && (outer == nil || busy(outer) && !busy(x)) {
-			outer = x
+		if x.hash == c.hash && !x.over && !x.again && len(c.ids) > 0 && machine(x.client.Addr()) == from && r.lost(c, c.start) {
+			c.next, x.again = x, true // it was sent before x, and passes later
+			outer = x.outer
+			break
 		}
+		if x.over || x.server == c.server || r.edges[edge{c.server, x.server}] {
+			continue
+		}
+		switch {
+		case machine(x.server.Addr()) == from:
+			if outer == nil || busy(outer) && !busy(x) {
+				outer = x
+			}
+		case len(x.inner) == 0:
+			several = several || other != nil
+			other = x
+		}
+	}
+	if outer == nil && !c.again && c.next == nil && r.kindred(c, other, several) {
+		outer = other
 	}
 	if outer != nil && len(outer.inner) < maxInner {
 		c.outer = outer

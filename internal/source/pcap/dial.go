@@ -75,7 +75,15 @@ func (r *reader) onConn(c *wire.Conn) {
 		if (c.SYNs > 1 || r.now-c.LastSYN > unanswered) && !sv.oneSided {
 			r.dial(c, fact.ConnectTimedOut, source.ETIMEDOUT)
 		}
+	case c.SYNs > 1 && c.Answered > c.LastSYN && !sv.oneSided:
+		// It came about late: the server's side had not taken the first SYN.
+		r.quiet(&dial{n: int(c.LastN), conn: r.connOf(c, asked{}, &fact.Attempt{})})
 	case handshakeFailed(c):
+		for i := range r.opens {
+			if o := &r.opens[i]; o.client == c.Client && o.server == c.Server {
+				o.taken = true // it stands in for nobody
+			}
+		}
 		r.dial(c, fact.TLSFailed, 0)
 	}
 }
@@ -161,7 +169,7 @@ func (d *dial) says(c *wire.Conn) string {
 func (r *reader) claim(c *call) *dial {
 	from := machine(c.server.Addr())
 	for _, d := range slices.Backward(r.dials) {
-		if !d.taken && machine(d.client.Addr()) == from && d.server != c.server && d.from >= c.start && d.from <= c.end {
+		if !d.taken && r.kinOf(d.client.Addr()) == from && d.server != c.server && d.from >= c.start && d.from <= c.end {
 			d.taken = true
 			return d
 		}
@@ -186,7 +194,11 @@ func (r *reader) dialled(now int64) {
 }
 
 func (r *reader) stateDial(d *dial) {
-	if d.taken || r.replaced(d) || r.fronted(d) {
+	if d.taken {
+		return
+	}
+	if r.replaced(d) || r.fronted(d) {
+		r.quiet(d) // nobody was failed, and yet it tells of the server
 		return
 	}
 	q := &fact.Request{Wire: true, ConnID: d.try.ConnID, Ended: d.try.Ended, Errno: d.try.Errno, Attempts: []fact.Attempt{d.try}, Duration: d.try.Took}
@@ -198,10 +210,23 @@ func (r *reader) stateDial(d *dial) {
 		q.Detail = fmt.Sprintf("not TLS: %.60q", f)
 	}
 	q.Time, q.Party = at(d.to), r.whoAsked(&call{client: d.client})
-	q.Origin.Line, q.Origin.Text = d.n, d.text
+	q.Origin.Line, q.Origin.Text = d.n, d.text+r.noted(d.n)
 	r.in.At(d.n)
 	r.stateConn(d.conn)
 	r.out.State(q)
+}
+
+// maxQuiet bounds the connections that are stated although no request is known
+// to have failed with them.
+const maxQuiet = 500
+
+// quiet states a connection alone that did not come about.
+func (r *reader) quiet(d *dial) {
+	if r.quieted < maxQuiet {
+		r.quieted++
+		r.in.At(d.n)
+		r.stateConn(d.conn)
+	}
 }
 
 // replaced: the same machine got a connection to the same port at once, by
@@ -228,7 +253,7 @@ func (r *reader) replaced(d *dial) bool {
 // capture: those that failed are told with their connections, and so no
 // request failed for this one.
 func (r *reader) fronted(d *dial) bool {
-	from := machine(d.client.Addr())
+	from := r.kinOf(d.client.Addr())
 	for e, s := range r.servers {
 		if s.gateway && machine(e.Addr()) == from && e != d.server {
 			return true

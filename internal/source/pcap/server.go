@@ -30,7 +30,7 @@ type server struct {
 	counted         []counted
 	most            int // requests on one connection
 	connect         []time.Duration
-	closings        []int64 // when it closed connections, the last of them
+	closings        []int64 // when it closed connections, the last of them; not those closed because the answer was given
 	atOnce          int     // connections closed right after an answer
 }
 
@@ -81,7 +81,7 @@ func (r *reader) server(e wire.Endpoint) *server {
 			}
 		}
 		s = &server{name: e.String(), seen: len(r.servers)}
-		r.servers[e] = s
+		r.servers[e], r.named[s.name] = s, s
 	}
 	return s
 }
@@ -156,10 +156,12 @@ func (s *server) over(c *wire.Conn) {
 	if c.ClosedBy != wire.Server {
 		return
 	}
-	if len(s.closings) >= maxSamples {
-		s.closings = append(s.closings[:0], s.closings[maxSamples/2:]...)
+	if !c.Idle || c.Rest < 0 || c.Rest >= soon {
+		if len(s.closings) >= maxSamples {
+			s.closings = append(s.closings[:0], s.closings[maxSamples/2:]...)
+		}
+		s.closings = append(s.closings, c.Closed)
 	}
-	s.closings = append(s.closings, c.Closed)
 	if !c.Idle || c.Rest < 0 || c.OneSided || c.Foreign != nil {
 		return
 	}
@@ -193,8 +195,11 @@ func (r *reader) askerOver(c *wire.Conn) {
 }
 
 // together is how many other connections the server closed within a hundredth
-// of a second of at.
+// of a second of at, those apart that it closed because the answer was given.
 func (s *server) together(at int64) int {
+	if s == nil {
+		return 0
+	}
 	n := -1
 	for _, x := range s.closings {
 		if d := x - at; d < 10e6 && d > -10e6 {
@@ -249,7 +254,7 @@ func (r *reader) measured() {
 		if x, ok := gather(r.askers[k].list); ok {
 			p := r.whoAsked(&call{client: k.client})
 			p.Role = fact.RoleGateway
-			r.setting(&fact.Setting{Knob: fact.PoolIdle, Dur: fact.Lasting(x.median), Basis: fact.Measured, Object: "to " + k.server.String(), Note: x.says()}, p, x.last.n, x.last.at)
+			r.setting(&fact.Setting{Knob: fact.PoolIdle, Dur: fact.Lasting(x.median), Basis: fact.Measured, Object: "to " + k.server.String(), Note: x.says(), Count: x.n}, p, x.last.n, x.last.at)
 		}
 	}
 }
@@ -269,11 +274,11 @@ func (r *reader) setting(x *fact.Setting, p fact.Party, n int, when int64) {
 // idle states how long a server keeps idle connections.
 func (r *reader) idle(s *server, p fact.Party) {
 	if s.atOnce*10 > s.conns*8 && s.atOnce >= leastCloses && s.most == 1 {
-		r.setting(&fact.Setting{Knob: fact.KeepAliveIdle, Text: "off", Basis: fact.Measured, Note: fmt.Sprintf("it closed %d of %d connections right after the answer", s.atOnce, s.conns)}, p, s.counted[0].n, s.counted[0].at)
+		r.setting(&fact.Setting{Knob: fact.KeepAliveIdle, Text: "off", Basis: fact.Measured, Count: s.atOnce, Note: fmt.Sprintf("it closed %d of %d connections right after the answer", s.atOnce, s.conns)}, p, s.counted[0].n, s.counted[0].at)
 		return
 	}
 	if x, ok := gather(s.rests); ok {
-		r.setting(&fact.Setting{Knob: fact.KeepAliveIdle, Dur: fact.Lasting(x.median), Basis: fact.Measured, Note: x.says()}, p, x.last.n, x.last.at)
+		r.setting(&fact.Setting{Knob: fact.KeepAliveIdle, Dur: fact.Lasting(x.median), Basis: fact.Measured, Note: x.says(), Count: x.n}, p, x.last.n, x.last.at)
 	}
 }
 
@@ -289,7 +294,7 @@ func (r *reader) recycles(s *server, p fact.Party) {
 		}
 	}
 	if s.most > 1 && same >= leastCloses && same*10 >= len(s.counted)*6 {
-		r.setting(&fact.Setting{Knob: fact.MaxConnRequests, Num: fact.Num(s.most), Basis: fact.Measured, Note: fmt.Sprintf("it closed %d connections after request %d, and none carried more", same, s.most)}, p, last.n, last.at)
+		r.setting(&fact.Setting{Knob: fact.MaxConnRequests, Num: fact.Num(s.most), Basis: fact.Measured, Count: same, Note: fmt.Sprintf("it closed %d connections after request %d, and none carried more", same, s.most)}, p, last.n, last.at)
 	}
 }
 
@@ -303,7 +308,7 @@ func (r *reader) accepts(s *server, p fact.Party) {
 	}
 	slices.Sort(s.connect)
 	n := len(s.connect)
-	r.setting(&fact.Setting{Knob: fact.AcceptDelay, Dur: fact.Lasting(s.connect[n/2]), Basis: fact.Measured, Note: fmt.Sprintf("from SYN to its answer, of %d connections: median %s, longest %s", n, short(s.connect[n/2]), short(s.connect[n-1]))}, p, 0, 0)
+	r.setting(&fact.Setting{Knob: fact.AcceptDelay, Dur: fact.Lasting(s.connect[n/2]), Basis: fact.Measured, Count: n, Note: fmt.Sprintf("from SYN to its answer, of %d connections: median %s, longest %s", n, short(s.connect[n/2]), short(s.connect[n-1]))}, p, 0, 0)
 }
 
 // cluster are measurements that agree.
