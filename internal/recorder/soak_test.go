@@ -62,7 +62,7 @@ const (
 	// soakGrowth is how much memory may grow in the last quarter, in KB: closed
 	// connections are remembered for two minutes, so a short soak ends before
 	// there are as many as there will be.
-	soakGrowth = 8 << 10
+	soakGrowth = 16 << 10
 )
 
 var soakFor = func() time.Duration {
