@@ -29,7 +29,7 @@ var law = []struct {
 	{"internal/cause/*", []string{"internal/fact", "internal/failure", "internal/cause"}}, // never a source
 	{"internal/source", []string{"internal/fact"}},
 	{"internal/wire", nil},
-	{"internal/wire/wiretest", nil}, // nor wire, whose own tests use it
+	{"internal/wire/wiretest", nil},                                     // nor wire, whose own tests use it
 	{"internal/recorder", []string{"internal/wire", "internal/source"}}, // source: its words for secrets
 	{"internal/source/pcap", []string{"internal/fact", "internal/source", "internal/wire"}},
 	{"internal/source/all", []string{"internal/fact", "internal/source", "internal/source/*"}}, // fact in its benchmark

@@ -212,12 +212,14 @@ func (w *World) captured(fulls []*fact.Request) {
 	}
 }
 
-// idle reports whether a trouble that a capture alone shows, of which nobody
-// knows a request, failed none: a log of the gateway covers the time, and what
-// failed by it was joined. It may have been a health check's connection.
+// idle reports whether what a capture alone shows failed no request of a
+// client: a connection that did not come about, or an error that the server
+// answered with, while a log of the gateway covers the time and has nothing of
+// it. Health checks look like that. Of other troubles HAProxy's log, for one,
+// has nothing either.
 func (w *World) idle(g []*fact.Request) bool {
 	for _, r := range g {
-		if !r.Wire || r.Method != "" || r.Time.IsZero() {
+		if !r.Wire || r.Method != "" && r.Ended != fact.AppAnswered || r.Time.IsZero() {
 			return false
 		}
 	}

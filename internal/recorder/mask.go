@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"regexp"
 	"slices"
-	"strings"
-
-	"culprit/internal/source"
 )
 
 // masker overwrites secrets in the payload of one direction of a connection
@@ -14,13 +11,14 @@ import (
 // changes. It follows the stream, since a cookie may lie in two segments.
 // Where the stream has gaps, rather too much is masked than too little.
 type masker struct {
-	next  uint32 // sequence number of the stream's next byte
-	known bool   // next is
-	carry []byte // the end of the line that is not yet at its end, as it was
-	open  byte   // a secret goes on at next: ends of it, see openEnds
-	spans []span // what was masked lately, for what is sent again
-	from  uint32 // spans tell of everything from here to next
-	first bool   // nothing has passed yet
+	next  uint32  // sequence number of the stream's next byte
+	known bool    // next is
+	carry []byte  // the end of the line that is not yet at its end, as it was
+	open  byte    // a secret goes on at next: ends of it, see openLine
+	spans []span  // what was masked lately, for what is sent again
+	from  uint32  // spans tell of everything from here to next
+	first bool    // nothing has passed yet
+	text  *[]byte // scratch, shared by the maskers of a recorder; may be nil
 
 	h2 *h2mask // HTTP/2 is spoken
 }
@@ -36,23 +34,12 @@ const (
 	maxSpans = 128
 )
 
-// How a secret ends that goes on in the next segment.
-const (
-	openNone  = 0
-	openLine  = 'l' // with the line: a header's value
-	openToken = 't' // at what cannot stand in a token
-	// else: a quote
-)
-
-// secretHeaders are headers whose whole value is secret.
-var secretHeaders = regexp.MustCompile(`(?i)^(?:(?:proxy-)?authorization|(?:set-)?cookie2?|[\w-]*(?:token|secret|passw(?:or)?d|api-?key|access-?key|credential|signature|session-?id|client-cert)[\w-]*|x-auth[\w-]*|x-amz-security[\w-]*)$`)
-
 // schemes stay in front of a credential: they tell how it was given.
 var schemes = regexp.MustCompile(`(?i)^(?:basic|bearer|digest|negotiate|ntlm|token|aws4-hmac-sha256)[ \t]+`)
 
 // begin tells where the stream begins.
 func (m *masker) begin(seq uint32) {
-	*m = masker{next: seq, from: seq, known: true, first: true, h2: m.h2}
+	*m = masker{next: seq, from: seq, known: true, first: true, h2: m.h2, text: m.text}
 	if m.h2 != nil {
 		m.h2 = &h2mask{}
 	}
@@ -105,7 +92,7 @@ func (m *masker) mask(payload []byte, seq uint32, size int) {
 
 // fresh masks a segment of which nothing is known around it.
 func (m *masker) fresh(payload []byte) {
-	var once masker
+	once := masker{text: m.text}
 	once.mask(payload, 0, len(payload))
 }
 
@@ -143,7 +130,7 @@ func (m *masker) follow(payload []byte, seq uint32) {
 	}
 	begin := 0
 	if m.open != openNone {
-		begin = m.openEnd(payload)
+		begin = endOf(payload, 0, m.open)
 		m.cover(payload, seq, 0, begin)
 		if begin == len(payload) {
 			return
@@ -151,51 +138,24 @@ func (m *masker) follow(payload []byte, seq uint32) {
 		m.open = openNone
 		m.carry = append(m.carry, 'x') // the secret that ended
 	}
-	text := string(m.carry) + string(payload[begin:])
+	if m.text == nil {
+		m.text = new([]byte)
+	}
+	text := append(append((*m.text)[:0], m.carry...), payload[begin:]...)
 	shift := begin - len(m.carry)
-	spans := append(source.Secrets(text), headerSecrets(text)...)
-	for _, s := range spans {
-		if s[1] == len(text) {
-			if kind := openKind(text, s[0]); kind == openLine || m.open == openNone {
-				m.open = kind
-			}
+	findSecrets(text, func(from, to int, end byte) {
+		if to == len(text) && (end == openLine || m.open == openNone) {
+			m.open = end
 		}
-		m.cover(payload, seq, max(s[0]+shift, begin), s[1]+shift)
-	}
+		m.cover(payload, seq, max(from+shift, begin), to+shift)
+	})
 	// What is looked at again with the next segment: the unfinished line.
-	text = text[strings.LastIndexByte(text, '\n')+1:]
-	if len(text) > maxCarry {
-		text = text[len(text)-maxCarry:]
+	line := text[bytes.LastIndexByte(text, '\n')+1:]
+	if len(line) > maxCarry {
+		line = line[len(line)-maxCarry:]
 	}
-	m.carry = append(m.carry[:0], text...)
-}
-
-// openKind tells how a secret ends that begins at an offset of a text and goes
-// on behind it.
-func openKind(text string, at int) byte {
-	line := text[strings.LastIndexByte(text[:at], '\n')+1 : at]
-	if name, _, ok := strings.Cut(line, ":"); ok && secretHeaders.MatchString(name) {
-		return openLine
-	}
-	if at > 0 && (text[at-1] == '"' || text[at-1] == '\'') {
-		return text[at-1]
-	}
-	return openToken
-}
-
-// openEnd is where the secret ends with which a segment begins.
-func (m *masker) openEnd(payload []byte) int {
-	ends := string(rune(m.open))
-	switch m.open {
-	case openLine:
-		ends = "\r\n"
-	case openToken:
-		ends = " \t\r\n&\"',;}"
-	}
-	if i := bytes.IndexAny(payload, ends); i >= 0 {
-		return i
-	}
-	return len(payload)
+	m.carry = append(m.carry[:0], line...)
+	*m.text = text
 }
 
 // cover overwrites payload[from:to] and remembers that it did.
@@ -220,29 +180,4 @@ func fill(b []byte) {
 	for i := range b {
 		b[i] = 'x'
 	}
-}
-
-// headerSecrets finds the values of secretHeaders.
-func headerSecrets(text string) (spans [][2]int) {
-	for at := 0; at < len(text); {
-		end := strings.IndexByte(text[at:], '\n')
-		if end < 0 {
-			end = len(text)
-		} else {
-			end += at
-		}
-		line := strings.TrimSuffix(text[at:end], "\r")
-		if colon := strings.IndexByte(line, ':'); colon > 0 && colon <= 64 && secretHeaders.MatchString(line[:colon]) {
-			from := colon + 1
-			for from < len(line) && (line[from] == ' ' || line[from] == '\t') {
-				from++
-			}
-			from += len(schemes.FindString(line[from:]))
-			if from < len(line) {
-				spans = append(spans, [2]int{at + from, at + len(line)})
-			}
-		}
-		at = end + 1
-	}
-	return spans
 }

@@ -355,7 +355,7 @@ func (f *fieldMask) named() {
 		}
 	}
 	switch {
-	case secretHeaders.MatchString(name):
+	case secretHeader([]byte(name)):
 		f.class = classSecret
 	case name == ":path" || name == "referer" || name == "location":
 		f.class = classQuery

@@ -95,6 +95,62 @@ func TestMaskKnowsWhatIsSentAgain(t *testing.T) {
 	}
 }
 
+// TestSecretsOfTheWire: where the text has its secret, spelt S3CR3T, it goes,
+// and what is around it stays.
+func TestSecretsOfTheWire(t *testing.T) {
+	for _, c := range [][2]string{ // a text and what must stay of it
+		{`GET /a?pass=S3CR3T&b=1 HTTP/1.1`, `&b=1 HTTP/1.1`},
+		{`GET /a?x=1&passwd=S3CR3T HTTP/1.1`, `?x=1&passwd=`},
+		{`GET /cb?code=S3CR3T&b=1 HTTP/1.1`, `&b=1 HTTP/1.1`},
+		{`GET /a?jwt=S3CR3T HTTP/1.1`, ` HTTP/1.1`},
+		{`GET /a?session=S3CR3T HTTP/1.1`, ` HTTP/1.1`},
+		{`GET /a?access_key=S3CR3T HTTP/1.1`, ` HTTP/1.1`},
+		{`GET /?X-Amz-Security-Token=S3CR3T&b=1 HTTP/1.1`, `&b=1 HTTP/1.1`},
+		{`GET /?X-Amz-Signature=S3CR3T&b=1 HTTP/1.1`, `&b=1 HTTP/1.1`},
+		{`GET /?sig=S3CR3T&b=1 HTTP/1.1`, `&b=1 HTTP/1.1`},
+		{`GET /login?next=%2Fa%3Ftoken%3DS3CR3T HTTP/1.1`, ` HTTP/1.1`},
+		{`GET /a;JSESSIONID=S3CR3T HTTP/1.1`, ` HTTP/1.1`},
+		{`Referer: http://admin:S3CR3T@host/x`, `@host/x`},
+		{`Referer: http://admin:p@S3CR3T@host/x`, `@host/x`},
+		{`Location: https://host:8443/x?token=S3CR3T`, `https://host:8443/x?token=`},
+		{`X-Forwarded-Client-Cert: S3CR3T`, `X-Forwarded-Client-Cert: `},
+		{`X-Amz-Security-Token: S3CR3T`, `X-Amz-Security-Token: `},
+		{`X-Auth: S3CR3T`, `X-Auth: `},
+		{`My-Session-Id:  S3CR3T`, `My-Session-Id:  `},
+		{`{"password":"a S3CR3T b","user":"bob"}`, `","user":"bob"}`},
+		{`{"password": "S3CR3T", "user": "bob"}`, `", "user": "bob"}`},
+		{`{'password': 'a S3CR3T b', 'user': 'bob'}`, `', 'user': 'bob'}`},
+		{`{\"password\":\"S3CR3T\"}`, `{\"password\":\"`},
+		{`{"token":["S3CR3T"],"n":1}`, `],"n":1}`},
+		{`{"accessToken":"S3CR3T","n":1}`, `","n":1}`},
+		{`{"aws_secret_access_key" : "S3CR3T","n":1}`, `","n":1}`},
+		{`{"pass":"S3CR3T","n":1}`, `","n":1}`},
+		{`user=bob&password=S3CR3T&n=1`, `&n=1`},
+		{`it is Bearer S3CR3TS3CR3T now`, ` now`},
+		{`user eyJhbGciOiJI.eyJzdWIiOi.S3CR3T came`, ` came`},
+		{`key ghp_S3CR3T0123456789abcdef end`, ` end`},
+		{`key github_pat_S3CR3T0123456789abcdef end`, ` end`},
+		{`key xoxb-12345-S3CR3T end`, ` end`},
+		{`key AKIAS3CR3T0123456789 end`, ` end`},
+		{`key sk_live_S3CR3T0123 end`, ` end`},
+		// These hold none.
+		{`GET /tokens?page=2&key_count=3&design=a HTTP/1.1`, `GET /tokens?page=2&key_count=3&design=a HTTP/1.1`},
+		{`X-Request-Id: 4f-eyes ghp_short`, `X-Request-Id: 4f-eyes ghp_short`},
+		{`Sec-WebSocket-Key: dGhlIHNhbXBsZQ==`, `Sec-WebSocket-Key: dGhlIHNhbXBsZQ==`},
+		{`{"author":"bob","session":3,"monkey":"m"}`, `{"author":"bob"`},
+		{`Keep-Alive: timeout=5, max=1000`, `Keep-Alive: timeout=5, max=1000`},
+		{`WWW-Authenticate: Basic realm="shop"`, `WWW-Authenticate: Basic realm="shop"`},
+		{`Transfer-Encoding: chunked`, `Transfer-Encoding: chunked`},
+		{`Origin: http://shop.example:8080`, `Origin: http://shop.example:8080`},
+	} {
+		text := c[0] + "\r\nHost: shop\r\n\r\n"
+		got := masked(text)
+		if strings.Contains(got, "S3CR3T") || !strings.Contains(got, c[1]) || !strings.HasSuffix(got, "\r\nHost: shop\r\n\r\n") {
+			t.Errorf("%q became %q", c[0], got)
+		}
+	}
+}
+
 func FuzzMask(f *testing.F) {
 	for i, c := range maskCases {
 		f.Add([]byte(c.in), uint64(i))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -191,14 +192,14 @@ func (r *recorder) turn() {
 		r.keep(r.pending[:n])
 		r.pending = slices.Delete(r.pending, 0, n)
 	}
-	r.notice(r.slicer.turn(r.now - lag))
+	r.notice(r.slicer.turn(r.now-lag, turnBytes))
 }
 
 // finish writes all there is.
 func (r *recorder) finish() {
 	r.keep(r.pending)
 	r.pending = nil
-	r.notice(r.slicer.turn(r.now))
+	r.notice(r.slicer.turn(r.now, math.MaxInt64))
 	for _, s := range slices.Clone(r.slicer.open) {
 		r.notice(r.slicer.end(s))
 	}

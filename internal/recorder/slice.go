@@ -58,8 +58,10 @@ const (
 	// maxNotes is how many frames of one have a reason beside them.
 	maxNotes = 256
 	// maxTurn is how many frames are written to one at a time: the last of a
-	// connection that filled the ring alone.
-	maxTurn = 1 << 16
+	// connection that filled the ring alone. turnBytes is how many bytes are to
+	// all of them: a tenth of a second's work.
+	maxTurn   = 1 << 16
+	turnBytes = 8 << 20
 )
 
 // member is a connection of the slice, or nil.
@@ -118,14 +120,9 @@ func (s *slice) tell(flow flowID, time int64, text string) {
 	}
 }
 
-// ended reports whether nothing more is to come at a time.
-func (s *slice) ended(now int64) bool {
-	for _, m := range s.members {
-		if m.until > now {
-			return false
-		}
-	}
-	return true
+// ended reports whether all there is to come is written.
+func (s *slice) ended() bool {
+	return !slices.ContainsFunc(s.members, func(m *member) bool { return !m.whole })
 }
 
 // slicer writes slices from the ring.
@@ -140,6 +137,7 @@ type slicer struct {
 	open    []*slice
 	frames  []frame // scratch
 	copied  []byte  // scratch
+	text    []byte  // scratch of the maskers
 }
 
 // begin makes a slice's file and writes what it says about itself.
@@ -165,10 +163,10 @@ func (w *slicer) begin(s *slice, why []string) error {
 }
 
 // flush writes the members' frames up to a time, in the order in which they
-// came.
-func (w *slicer) flush(s *slice, upTo int64) error {
+// came, and no more than so many bytes. It tells how many are left to write.
+func (w *slicer) flush(s *slice, upTo int64, budget int64) (left int64, err error) {
 	if s.over {
-		return nil
+		return budget, nil
 	}
 	w.frames = w.frames[:0]
 	for _, m := range s.members {
@@ -186,25 +184,28 @@ func (w *slicer) flush(s *slice, upTo int64) error {
 		for len(got) > 0 && got[len(got)-1].time > min(upTo, m.until) {
 			got = got[:len(got)-1]
 		}
-		if len(got) > 0 {
-			m.from = got[len(got)-1].pos + 1
-		}
 		w.frames = w.frames[:n+len(got)]
 	}
 	slices.SortFunc(w.frames, func(a, b frame) int { return cmp.Compare(a.pos, b.pos) })
 	before := s.ng.n
+	defer func() { w.shelf.grew(s.ng.n - before) }()
 	for _, f := range w.frames {
-		if err := w.write(s, f); err != nil {
-			w.shelf.grew(s.ng.n - before)
-			return err
+		m := s.member(f.flow)
+		if budget <= 0 { // the rest has its turn later
+			m.whole = false
+			continue
 		}
+		if err := w.write(s, m, f); err != nil {
+			return budget, err
+		}
+		m.from = f.pos + 1
+		budget -= int64(len(f.data))
 	}
-	w.shelf.grew(s.ng.n - before)
-	return nil
+	return budget, nil
 }
 
 // write writes one frame.
-func (w *slicer) write(s *slice, f frame) error {
+func (w *slicer) write(s *slice, m *member, f frame) error {
 	need := int64(len(f.data)) + maxNGOption
 	if s.ng.n+need > min(maxSlice, w.shelf.most/4) {
 		s.over = true
@@ -226,15 +227,14 @@ func (w *slicer) write(s *slice, f frame) error {
 			}
 		}
 		if !w.secrets {
-			if m := s.member(f.flow); m != nil {
-				mask := &m.masks[direction(&seg)]
-				if seg.Flags&wire.SYN != 0 {
-					mask.begin(seg.Seq + 1)
-				}
-				mask.mask(seg.Payload, seg.Seq, seg.Len)
-				if mask.h2 != nil {
-					m.speaksH2()
-				}
+			mask := &m.masks[direction(&seg)]
+			mask.text = &w.text
+			if seg.Flags&wire.SYN != 0 {
+				mask.begin(seg.Seq + 1)
+			}
+			mask.mask(seg.Payload, seg.Seq, seg.Len)
+			if mask.h2 != nil {
+				m.speaksH2()
 			}
 		}
 	}
@@ -266,16 +266,18 @@ func (w *slicer) end(s *slice) error {
 }
 
 // turn writes what came since the last turn, up to a time, and ends the slices
-// that are whole. It gives each slice's first error, after which that slice
-// has ended.
-func (w *slicer) turn(upTo int64) (errs error) {
+// that are whole. It writes no more than so many bytes, since frames wait
+// meanwhile in the kernel. It gives each slice's first error, after which that
+// slice has ended.
+func (w *slicer) turn(upTo, budget int64) (errs error) {
 	for _, s := range slices.Clone(w.open) {
 		before := s.ng.n
-		err := w.flush(s, upTo)
+		var err error
+		budget, err = w.flush(s, upTo, budget)
 		if err == nil && s.ng.n > before {
 			err = errors.Join(w.shelf.room(0), s.buf.Flush())
 		}
-		if err != nil || s.over || s.ended(upTo) {
+		if err != nil || s.over || s.ended() {
 			errs = errors.Join(errs, err, w.end(s))
 		}
 	}

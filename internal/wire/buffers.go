@@ -1,10 +1,12 @@
 package wire
 
+import "unsafe"
+
 // parts are the beginnings of heads that did not come in one packet.
 type parts struct {
 	all   []part // 0 is nobody
 	free  []int32
-	bytes int
+	bytes int // room of their buffers, those of the free too
 }
 
 type part struct {
@@ -24,8 +26,13 @@ const (
 	// maxAhead and maxHeld bound the segments of one side that came before
 	// their turn: a large window of them.
 	maxAhead = 128
-	// maxHeld bounds those of all connections, in bytes.
+	// maxHeld bounds those of all connections, in bytes, bookkeeping included.
 	maxHeld = 32 << 20
+	// perHeld is the bookkeeping of one.
+	perHeld = int(unsafe.Sizeof(ahead{}))
+	// spare is the largest buffer that is kept for the next one: what is larger
+	// would pile up.
+	spare = 512
 )
 
 func (p *parts) init() { p.all = make([]part, 1) }
@@ -49,9 +56,17 @@ func (p *parts) add(n *int32, data []byte, t int64, packet, seq uint32) bool {
 		p.put(n)
 		return false
 	}
+	p.bytes -= cap(x.data)
 	x.data = append(x.data, data...)
-	p.bytes += len(data)
+	p.bytes += cap(x.data)
 	return true
+}
+
+// drop takes bytes off a part's front, fewer than it has.
+func (p *parts) drop(n int32, size int) {
+	x := &p.all[n]
+	x.data = x.data[:copy(x.data, x.data[size:])]
+	x.seq += uint32(size)
 }
 
 // put gives a part back.
@@ -60,8 +75,8 @@ func (p *parts) put(n *int32) {
 		return
 	}
 	x := &p.all[*n]
-	p.bytes -= len(x.data)
-	if x.data = x.data[:0]; cap(x.data) > 4<<10 {
+	if x.data = x.data[:0]; cap(x.data) > spare || p.bytes > maxParts/2 {
+		p.bytes -= cap(x.data)
 		x.data = nil
 	}
 	p.free = append(p.free, *n)
@@ -72,7 +87,7 @@ func (p *parts) put(n *int32) {
 type held struct {
 	all   []ahead // 0 is nobody
 	free  []int32
-	bytes int
+	bytes int // room of their buffers, those of the free too, and their bookkeeping
 }
 
 type ahead struct {
@@ -92,8 +107,9 @@ func (x *held) take(h *half) {
 	i := h.held
 	a := &x.all[i]
 	h.held = a.next
-	x.bytes -= len(a.data)
-	if a.data = a.data[:0]; cap(a.data) > 4<<10 {
+	x.bytes -= perHeld
+	if a.data = a.data[:0]; cap(a.data) > spare || x.bytes > maxHeld/2 {
+		x.bytes -= cap(a.data)
 		a.data = nil
 	}
 	x.free = append(x.free, i)
@@ -134,9 +150,10 @@ func (t *Table) hold(i uint32, d, n int, ts int64, s *Segment) {
 		x.all = append(x.all, ahead{})
 	}
 	a := &x.all[k]
+	x.bytes += perHeld - cap(a.data)
 	a.data = append(a.data[:0], s.Payload...)
 	a.t, a.seq, a.size, a.n, a.next = ts, s.Seq, s.Len, n, after
-	x.bytes += len(a.data)
+	x.bytes += cap(a.data)
 	// A side that never sent what was missing, or a capture that lost it.
 	for count >= maxAhead && t.flows[i].half[d].held != 0 || x.bytes > maxHeld && t.flows[i].half[d].held != 0 {
 		t.jump(i, d)

@@ -75,8 +75,9 @@ type Exchange struct {
 	flow     uint32
 	serial   uint32
 	startSeq uint32
-	noBody   bool // HEAD
-	connect  bool // CONNECT
+	wantReq  int64 // what the request's head promised; negative if nothing
+	noBody   bool  // HEAD
+	connect  bool  // CONNECT
 	slow     bool
 	ended    bool // the answer is whole
 }
@@ -112,6 +113,9 @@ func (e *Exchange) keep(b []byte, most int) []byte {
 	e.buf = append(e.buf, b...)
 	return e.buf[n:len(e.buf):len(e.buf)]
 }
+
+// inFlight is how many exchanges are not told of yet.
+func (t *Table) inFlight() int { return len(t.ex) - 1 - len(t.exFree) }
 
 // newEx begins an exchange at the end of the flow's queue.
 func (t *Table) newEx(f *flow, i uint32) *Exchange {

@@ -17,6 +17,8 @@ type Packet struct {
 	// it as was captured. It is valid until the next call.
 	Orig int
 	Data []byte
+	// Comment is what somebody noted on it (pcapng); valid as long as Data.
+	Comment []byte
 }
 
 // The bounds of reading.
@@ -332,8 +334,24 @@ func (r *Reader) section() error {
 	return r.skip(size)
 }
 
-// The options of an interface that are read.
+// option finds one among a block's options; nil if it is not there.
+func (r *Reader) option(o []byte, want uint16) []byte {
+	for len(o) >= 4 {
+		code, n := r.order.Uint16(o), int(r.order.Uint16(o[2:]))
+		if code == 0 || 4+n > len(o) {
+			return nil
+		}
+		if code == want {
+			return o[4 : 4+n]
+		}
+		o = o[min(len(o), 4+(n+3)&^3):]
+	}
+	return nil
+}
+
+// The options that are read.
 const (
+	optComment  = 1
 	optTSResol  = 9
 	optTSOffset = 14
 )
@@ -437,6 +455,9 @@ func (r *Reader) packet(p *Packet, kind uint32, b []byte) error {
 			return &CorruptError{r.n, fmt.Sprintf("it claims %d bytes of %d", capt, len(b))}
 		}
 	}
-	p.Link, p.Data = r.ifaces[which].link, b[:capt]
+	p.Link, p.Data, p.Comment = r.ifaces[which].link, b[:capt], nil
+	if rest := (capt + 3) &^ 3; kind == blockPacket && len(b) >= rest+8 {
+		p.Comment = r.option(b[rest:], optComment)
+	}
 	return nil
 }

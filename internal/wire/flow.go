@@ -85,6 +85,7 @@ const (
 	guessed // who the client is, is a guess
 	closeIdle
 	foreign
+	settling // in the queue of those that are judged
 )
 
 func (f *flow) has(b flowBits) bool { return f.bits&b != 0 }
@@ -107,6 +108,11 @@ func (t *Table) Segment(n int, ts int64, s *Segment) {
 	t.nowN = uint32(n)
 	if s.Flags&RST != 0 {
 		t.Stats.Resets++
+	}
+	if t.inFlight() >= maxOpen {
+		for t.inFlight() > maxOpen-maxOpen/8 {
+			t.evict(true)
+		}
 	}
 	k, srcSecond := keyOf(s)
 	i := t.find(&k)
@@ -315,8 +321,9 @@ func (t *Table) closes(f *flow, d, n int, ts int64, s *Segment, rst bool) {
 // settles has the flow judged after a while.
 func (t *Table) settles(i uint32, ts int64) {
 	f := &t.flows[i]
-	if !f.closing {
-		f.closing = true
+	f.closing = true
+	if !f.has(settling) {
+		f.bits |= settling
 		t.later(&t.closing, due{ts + settle, i, f.num})
 	}
 }
@@ -331,7 +338,9 @@ func (t *Table) fin(i uint32, d, n int, ts int64, s *Segment) {
 	h.bits |= halfFIN
 	f.mark(MarkFIN, d, uint32(n), ts, s.Len, 0)
 	t.closes(f, d, n, ts, s, false)
-	t.ended(i, d)
+	if s.Seq+uint32(s.Len) == h.next {
+		t.ended(i, d) // else something before it has not come yet
+	}
 	f = &t.flows[i]
 	if f.half[0].bits&f.half[1].bits&halfFIN != 0 {
 		t.settles(i, ts)
@@ -499,7 +508,7 @@ func (t *Table) fate(f *flow, e *Exchange) Ending {
 	switch by {
 	case Server:
 		switch {
-		case e.First != 0 && (s.state == inClose || e.Opaque):
+		case e.First != 0 && (s.state == inClose && s.bits&halfFIN != 0 || e.Opaque):
 			return Answered // no length was promised
 		case e.First != 0:
 			return ServerCut

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"maps"
+	"math"
 	"slices"
 
 	"golang.org/x/net/http2/hpack"
@@ -57,13 +58,22 @@ const (
 	maxFrame = 64 << 10
 	// maxStreams bounds those open on one connection.
 	maxStreams = 1024
-	// maxTable bounds a header table, in bytes: what nearly all use.
-	maxTable = 64 << 10
+	// maxTable bounds a header table, in bytes: four times what nearly all use.
+	maxTable = 16 << 10
+	// maxH2 bounds the connections whose frames are read at once: each has two
+	// tables. Over it, the oldest are read no further.
+	maxH2 = 1024
+	// maxH2Bytes bounds the frames and heads of all of them that are waiting for
+	// their end, in bytes.
+	maxH2Bytes = 16 << 20
 )
 
 // readH2 walks the frames of one side.
 func (t *Table) readH2(i uint32, d, n int, ts int64, data []byte) {
 	f := &t.flows[i]
+	if f.half[d].state == isOpaque {
+		return
+	}
 	x := t.h2[f.num]
 	if x == nil {
 		x = &h2conn{streams: map[uint32]int32{}}
@@ -72,12 +82,66 @@ func (t *Table) readH2(i uint32, d, n int, ts int64, data []byte) {
 			x.side[k].dec.SetAllowedMaxDynamicTableSize(maxTable)
 			x.side[k].dec.SetMaxStringLength(maxHead)
 		}
+		if len(t.h2) >= maxH2 {
+			t.letGoH2()
+		}
 		t.h2[f.num] = x
+		t.later(&t.h2old, due{math.MaxInt64, i, f.num})
 	}
 	s := &x.side[d]
 	if s.lost {
 		return
 	}
+	t.h2Bytes -= s.room()
+	t.readFrames(i, d, n, ts, x, data)
+	s.tidy()
+	if t.h2Bytes += s.room(); t.h2Bytes > maxH2Bytes {
+		t.h2Bytes -= s.room()
+		s.lost, s.buf, s.block = true, nil, nil
+	}
+}
+
+// room is what a side's buffers take, in bytes.
+func (s *h2side) room() int { return cap(s.buf) + cap(s.block) }
+
+// tidy gives up large buffers that are not needed now.
+func (s *h2side) tidy() {
+	if s.lost || len(s.buf) == 0 && cap(s.buf) > spare {
+		s.buf = nil
+	}
+	if s.lost || len(s.block) == 0 && cap(s.block) > spare {
+		s.block = nil
+	}
+}
+
+// letGoH2 stops to read the frames of the oldest connection.
+func (t *Table) letGoH2() {
+	for t.h2old.len() > 0 {
+		d := t.h2old.take()
+		if !t.valid(&t.h2old, d) {
+			continue
+		}
+		f := &t.flows[d.i]
+		for f.first != 0 {
+			t.emit(f, t.ex[f.first], Open)
+		}
+		f.half[0].state, f.half[1].state = isOpaque, isOpaque
+		t.forgetH2(f)
+		return
+	}
+}
+
+// forgetH2 gives up what is known of a connection's frames.
+func (t *Table) forgetH2(f *flow) {
+	if x := t.h2[f.num]; x != nil {
+		t.h2Bytes -= x.side[0].room() + x.side[1].room()
+		delete(t.h2, f.num)
+	}
+}
+
+// readFrames walks the frames that are whole, and keeps the rest.
+func (t *Table) readFrames(i uint32, d, n int, ts int64, x *h2conn, data []byte) {
+	s := &x.side[d]
 	if s.skip > 0 {
 		k := min(s.skip, len(data))
 		s.skip -= k
@@ -151,9 +215,12 @@ func (t *Table) h2Frame(i uint32, d, n int, ts int64, x *h2conn, kind, flags uin
 		return
 	case frameGoAway:
 		if len(b) >= 8 && d == 1 {
-			x.goAway, x.last = true, binary.BigEndian.Uint32(b)&0x7fffffff
+			last := binary.BigEndian.Uint32(b) & 0x7fffffff
 			f.mark(MarkGoAway, d, uint32(n), ts, 0, uint16(binary.BigEndian.Uint32(b[4:])))
-			t.h2Gone(i, x)
+			if !x.goAway || last < x.last {
+				x.goAway, x.last = true, last
+				t.h2Gone(i, x)
+			}
 		}
 		return
 	}
@@ -166,6 +233,7 @@ func (t *Table) h2Frame(i uint32, d, n int, ts int64, x *h2conn, kind, flags uin
 func (t *Table) h2Headers(i uint32, d, n int, ts int64, x *h2conn) {
 	s := &x.side[d]
 	fields, err := s.dec.DecodeFull(s.block)
+	s.block = s.block[:0]
 	if err != nil {
 		fields = nil // a table that began before the capture
 	}
@@ -300,5 +368,6 @@ func (t *Table) h2Gap(f *flow, d, size int) {
 		s.skip -= size
 		return
 	}
-	s.lost, s.buf = true, nil
+	t.h2Bytes -= s.room()
+	s.lost, s.buf, s.block = true, nil, nil
 }

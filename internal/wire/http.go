@@ -22,152 +22,12 @@ const (
 	isOpaque                   // nothing that can be read
 )
 
-// beginsRequest: a method, a target, and no more than that is known.
-func beginsRequest(b []byte) bool {
-	i := 0
-	for i < len(b) && i < 24 && (b[i] >= 'A' && b[i] <= 'Z' || b[i] == '-' || b[i] == '_') {
-		i++
-	}
-	if i < 3 || i >= len(b) || b[i] != ' ' || i+1 < len(b) && (b[i+1] <= ' ' || b[i+1] >= 0x7f) {
-		return false
-	}
-	line := b[i+1:]
-	e := bytes.IndexByte(line, '\n')
-	if e < 0 {
-		return knownMethod(b[:i]) // the line goes on in the next packet
-	}
-	line = bytes.TrimRight(line[:e], "\r")
-	k := bytes.LastIndexByte(line, ' ')
-	if k < 0 {
-		return string(b[:i]) == "GET" && len(line) > 0 && line[0] == '/' // HTTP/0.9
-	}
-	return bytes.HasPrefix(line[k+1:], []byte("HTTP/"))
-}
-
-func knownMethod(m []byte) bool {
-	switch string(m) {
-	case "GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "PROPFIND", "REPORT", "PURGE", "LOCK", "UNLOCK", "MKCOL", "MOVE", "COPY", "SEARCH":
-		return true
-	}
-	return false
-}
-
-// asks: only a client says it.
-func asks(b []byte) bool {
-	return beginsRequest(b) || beginsTLS(b) && b[0] == recHandshake && len(b) > recordHead && b[recordHead] == clientHello
-}
-
-func beginsAnswer(b []byte) bool {
-	return len(b) >= 9 && string(b[:7]) == "HTTP/1." && b[8] == ' '
-}
-
-// read hands a side's new payload to the reader of its protocol.
-func (t *Table) read(i uint32, d, n int, ts int64, data []byte) {
-	for len(data) > 0 {
-		f := &t.flows[i]
-		switch f.proto {
-		case protoNone:
-			if data = t.decide(i, d, data); f.proto == protoNone {
-				return
-			}
-		case ProtoHTTP:
-			data = t.http(i, d, n, ts, data)
-		case ProtoTLS:
-			t.readTLS(i, d, n, ts, data)
-			return
-		case ProtoH2:
-			t.readH2(i, d, n, ts, data)
-			return
-		default:
-			return
-		}
-	}
-}
-
-var (
-	h2Preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-	proxyV1   = []byte("PROXY ")
-	proxyV2   = []byte("\r\n\r\n\x00\r\nQUIT\n")
-)
-
-// decide tells the protocol by a side's first payload, and returns what is to
-// be read.
-func (t *Table) decide(i uint32, d int, data []byte) []byte {
-	f := &t.flows[i]
-	if d == 0 {
-		data = skipProxy(data)
-	}
-	switch {
-	case len(data) == 0:
-	case d == 0 && len(data) >= 12 && bytes.HasPrefix(h2Preface, data[:min(len(data), len(h2Preface))]):
-		f.proto = ProtoH2
-	case d == 1 && f.has(synSeen) && beginsSettings(data):
-		f.proto = ProtoH2 // the server did not wait for the client's preface
-	case beginsTLS(data):
-		f.proto = ProtoTLS
-	case d == 0 && beginsRequest(data), d == 1 && beginsAnswer(data):
-		f.proto = ProtoHTTP
-	case d == 0 && len(data) < 16 && f.has(synSeen) && f.half[0].bytes == 0 && couldBegin(data):
-		f.proto = ProtoHTTP
-	case f.has(synSeen):
-		f.proto = ProtoOther
-	}
-	return data
-}
-
-// beginsSettings: a SETTINGS frame, with which an HTTP/2 server begins (RFC
-// 9113, 3.4).
-func beginsSettings(b []byte) bool {
-	if len(b) < frameHead || b[0] != 0 {
-		return false
-	}
-	size := int(b[1])<<8 | int(b[2])
-	return size%6 == 0 && size <= maxSettings && b[3] == frameSettings && string(b[4:frameHead]) == "\x00\x00\x00\x00\x00"
-}
-
-// couldBegin: the first bytes of a method.
-func couldBegin(b []byte) bool {
-	for _, c := range b {
-		if c < 'A' || c > 'Z' {
-			return false
-		}
-	}
-	return true
-}
-
-// skipProxy takes a header of the PROXY protocol off.
-func skipProxy(b []byte) []byte {
-	switch {
-	case bytes.HasPrefix(b, proxyV1):
-		if k := bytes.IndexByte(b[:min(len(b), 108)], '\n'); k > 0 {
-			return b[k+1:]
-		}
-	case len(b) >= 16 && bytes.HasPrefix(b, proxyV2):
-		return b[min(len(b), 16+int(b[14])<<8+int(b[15])):]
-	}
-	return b
-}
-
-// flip swaps the sides of a flow whose client was guessed wrongly.
-func (t *Table) flip(f *flow) {
-	f.second = !f.second
-	f.half[0], f.half[1] = f.half[1], f.half[0]
-	for k := range f.ring {
-		f.ring[k].kind ^= fromServer
-	}
-	swap := func(s Side) Side {
-		if s == Nobody {
-			return s
-		}
-		return Client + Server - s
-	}
-	f.closer, f.resetBy = swap(f.closer), swap(f.resetBy)
-	f.bits &^= guessed
-}
-
 // http reads messages of one side and returns what is left.
 func (t *Table) http(i uint32, d, n int, ts int64, data []byte) []byte {
 	h := &t.flows[i].half[d]
+	if d == 0 && (h.state == inBody || h.state == inSize) && beginsRequest(data) {
+		t.unsentBody(i)
+	}
 	switch h.state {
 	case atStart:
 		return t.head(i, d, n, ts, data)
@@ -286,47 +146,49 @@ func (t *Table) answering(f *flow) *Exchange {
 
 // head reads a message's head, which may need several packets.
 func (t *Table) head(i uint32, d, n int, ts int64, data []byte) []byte {
-	f := &t.flows[i]
-	h := &f.half[d]
-	at := part{t: ts, n: uint32(n), seq: h.next}
-	rest := data
+	h := &t.flows[i].half[d]
+	before := 0
+	b := data
 	if h.part == 0 {
-		for len(rest) > 0 && (rest[0] == '\r' || rest[0] == '\n') {
-			rest = rest[1:]
-		}
-		if len(rest) == 0 {
+		if b = bytes.TrimLeft(data, "\r\n"); len(b) == 0 {
 			return nil
 		}
-		if ok := t.plausible(i, d, n, ts, rest); !ok {
+		data = b
+	} else {
+		before = len(t.parts.all[h.part].data)
+		if !t.parts.add(&h.part, data[:min(len(data), max(maxHead-before, 1))], ts, uint32(n), 0) {
+			h.state = isLost
 			return nil
 		}
-		k := headEnd(rest)
-		if k < 0 {
-			if !t.parts.add(&h.part, rest, ts, uint32(n), h.next) {
-				h.state = isLost
-			}
-			return nil
-		}
-		t.message(i, d, n, ts, at, rest[:k], rest[k:])
-		return rest[k:]
+		b = t.parts.all[h.part].data
 	}
-	before := len(t.parts.all[h.part].data)
-	if !t.parts.add(&h.part, data, ts, uint32(n), h.next) {
-		h.state = isLost
+	k := headEnd(b[max(0, before-3):])
+	if k >= 0 {
+		k += max(0, before-3)
+	}
+	// What is known of a beginning need not be asked again of each packet.
+	if (before < leastLine || k >= 0) && !t.plausible(i, d, n, ts, b) {
+		t.parts.put(&t.flows[i].half[d].part)
 		return nil
 	}
-	p := &t.parts.all[h.part]
-	from := max(0, before-3)
-	k := headEnd(p.data[from:])
-	if k < 0 {
+	at := part{t: ts, n: uint32(n), seq: h.next}
+	switch {
+	case k < 0 && before == 0:
+		if h.part == 0 && !t.parts.add(&h.part, b, ts, uint32(n), h.next) {
+			h.state = isLost
+		}
 		return nil
+	case k < 0:
+		return nil
+	case before > 0:
+		p := &t.parts.all[h.part]
+		at = part{t: p.t, n: p.n, seq: p.seq}
+		t.scratch = append(t.scratch[:0], b[:k]...)
+		t.parts.put(&h.part)
+		b = t.scratch
 	}
-	k += from
-	at = part{t: p.t, n: p.n, seq: p.seq}
-	t.scratch = append(t.scratch[:0], p.data[:k]...)
-	t.parts.put(&h.part)
-	rest = data[k-before:]
-	t.message(i, d, n, ts, at, t.scratch, rest)
+	rest := data[k-before:]
+	t.message(i, d, n, ts, at, b[:k], rest)
 	return rest
 }
 
@@ -365,13 +227,13 @@ func (t *Table) plausible(i uint32, d, n int, ts int64, b []byte) bool {
 	f := &t.flows[i]
 	h := &f.half[d]
 	if d == 0 {
-		if beginsRequest(b) || len(b) < 16 && couldBegin(b) {
+		if beginsRequest(b) || couldAsk(b) {
 			return true
 		}
 		h.state = isLost
 		return false
 	}
-	if beginsAnswer(b) || len(b) < 9 && bytes.HasPrefix([]byte("HTTP/1."), b[:min(len(b), 7)]) {
+	if beginsAnswer(b) || couldAnswer(b) {
 		return true
 	}
 	h.state = isLost
@@ -417,6 +279,9 @@ func (t *Table) request(i uint32, n int, ts int64, at part, head []byte) {
 	t.Stats.Requests++
 	e.Hash = maphash.Bytes(seed, head)
 	b := t.requestFields(e, head)
+	if e.wantReq = b.length; b.chunked {
+		e.wantReq = 0
+	}
 	switch {
 	case b.chunked:
 		h.state, h.left = inSize, 0
@@ -429,6 +294,19 @@ func (t *Table) request(i uint32, n int, ts int64, at part, head []byte) {
 	t.asked(i, e)
 }
 
+// unsentBody: a request comes where a body was due that nobody sent, because
+// the answer came first: "Expect: 100-continue" asks for that.
+func (t *Table) unsentBody(i uint32) {
+	f := &t.flows[i]
+	if f.last == 0 {
+		return
+	}
+	if e := t.ex[f.last]; e.ended && e.ReqBytes == 0 && f.half[0].left == uint64(e.wantReq) {
+		t.emit(f, e, Answered)
+		f.half[0].state = atStart
+	}
+}
+
 // unseenAnswers lets go of requests whose answers passed and were not
 // captured.
 func (t *Table) unseenAnswers(f *flow) {
@@ -438,8 +316,9 @@ func (t *Table) unseenAnswers(f *flow) {
 			return
 		}
 		t.emit(f, e, Open)
-		f.half[1].next = f.half[0].acked
-		f.half[1].state = isLost
+		h := &f.half[1]
+		h.next, h.state = f.half[0].acked, isLost
+		t.parts.put(&h.part)
 	}
 }
 

@@ -157,20 +157,35 @@ func watch(t testing.TB, file []byte) *sight {
 	return &s
 }
 
-// empty checks that a closed table holds nothing.
+// empty checks that a closed table holds nothing, and that its accounts are
+// right.
 func empty(t testing.TB, x *Table) {
 	t.Helper()
 	for what, n := range map[string]int{
 		"exchanges": len(x.ex) - 1 - len(x.exFree), "parts": len(x.parts.all) - 1 - len(x.parts.free), "held segments": len(x.held.all) - 1 - len(x.held.free),
-		"bytes of parts": x.parts.bytes, "bytes held": x.held.bytes, "HTTP/2 connections": len(x.h2), "TLS connections": len(x.tls), "ICMP errors": len(x.icmps),
+		"HTTP/2 connections": len(x.h2), "TLS connections": len(x.tls), "ICMP errors": len(x.icmps), "bytes of HTTP/2": x.h2Bytes,
 	} {
 		if n != 0 {
 			t.Errorf("a closed table holds %d %s", n, what)
 		}
 	}
+	room := 0
+	for i := range x.parts.all {
+		room += cap(x.parts.all[i].data)
+	}
+	if room != x.parts.bytes || room > maxParts {
+		t.Errorf("parts take %d bytes, accounted are %d", room, x.parts.bytes)
+	}
+	room = 0
+	for i := range x.held.all {
+		room += cap(x.held.all[i].data)
+	}
+	if room != x.held.bytes || room > maxHeld {
+		t.Errorf("held segments take %d bytes, accounted are %d", room, x.held.bytes)
+	}
 }
 
-// a case is a conversation and what is to be seen of it, a line each.
+// tale is a conversation and what is to be seen of it, a line each.
 type tale struct {
 	name string
 	play func(w *wiretest.Wire)

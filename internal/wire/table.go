@@ -3,6 +3,8 @@ package wire
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
+	"math/rand/v2"
 	"time"
 )
 
@@ -46,6 +48,9 @@ const (
 	// patience is how long a connection that nobody answered is waited for:
 	// the SYNs at 0, 1, 3 and 7 s have gone out.
 	patience = int64(10 * time.Second)
+	// maxOpen bounds the requests in flight on all connections: four times what
+	// a busy gateway has. They take a kilobyte each, and six at most.
+	maxOpen = 64 << 10
 	// copied is how soon after a packet its copy follows where one capture
 	// sees it twice (-i any, loopback): less than the least time after which
 	// TCP sends again.
@@ -60,6 +65,7 @@ type Table struct {
 	used  int
 	hash  []uint32
 	mask  uint64
+	salt  salt
 	hand  uint32 // of the clock that chooses whom to let go
 	// streams is how many connections were seen.
 	streams uint32
@@ -73,9 +79,11 @@ type Table struct {
 	soon                         int64 // nothing in them is due before
 
 	// Of the few flows that need more, by flow.num.
-	h2    map[uint32]*h2conn
-	tls   map[uint32]*tlsConn
-	icmps map[uint32]icmpNote
+	h2      map[uint32]*h2conn
+	h2old   queue // of those, the oldest first
+	h2Bytes int   // what their buffers take
+	tls     map[uint32]*tlsConn
+	icmps   map[uint32]icmpNote
 
 	now     int64
 	nowN    uint32
@@ -108,11 +116,14 @@ func NewTable(opt Options) *Table {
 		opt.MaxFlows = defaultFlows
 	}
 	t := &Table{opt: opt, flows: make([]flow, 1, 1024), ex: make([]*Exchange, 1), h2: map[uint32]*h2conn{}, tls: map[uint32]*tlsConn{}, icmps: map[uint32]icmpNote{}}
+	for i := range t.salt {
+		t.salt[i] = rand.Uint64()
+	}
 	t.rehash(1 << 10)
 	for _, n := range opt.IDHeaders {
 		if n != "" {
 			t.names = append(t.names, idName{n})
-			t.wanted[n[0]] = true
+			t.wanted[n[0]|0x20] = true
 		}
 	}
 	for _, c := range "hctvfx" {
@@ -139,12 +150,19 @@ func keyOf(s *Segment) (k key, second bool) {
 	return key{ah, al, bh, bl, uint32(s.Src.Port)<<16 | uint32(s.Dst.Port)}, false
 }
 
-func (k *key) hash() uint64 {
-	const m = 0x9e3779b97f4a7c15
-	h := (k.aLo ^ k.aHi*3) * m
-	h = (h ^ h>>29 ^ k.bLo ^ k.bHi*5) * m
-	h = (h ^ h>>32 ^ uint64(k.ports)) * m
-	return h ^ h>>29
+// salt is mixed into hashes, so that nobody can make a capture whose
+// connections all fall into one bucket. Nothing that is told depends on it.
+type salt [4]uint64
+
+func (s *salt) hash(k *key) uint64 {
+	a := fold(k.aHi^s[0], k.aLo^s[1])
+	b := fold(k.bHi^s[2], k.bLo^s[3])
+	return fold(a^uint64(k.ports), b^s[0])
+}
+
+func fold(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
 }
 
 func (k *key) ends() (a, b Endpoint) {
@@ -161,14 +179,14 @@ func (t *Table) rehash(n int) {
 	for i := 1; i < len(t.flows); i++ {
 		f := &t.flows[i]
 		if f.num != 0 {
-			h := &t.hash[f.k.hash()&t.mask]
+			h := &t.hash[t.salt.hash(&f.k)&t.mask]
 			f.chain, *h = *h, uint32(i)
 		}
 	}
 }
 
 func (t *Table) find(k *key) uint32 {
-	for i := t.hash[k.hash()&t.mask]; i != 0; i = t.flows[i].chain {
+	for i := t.hash[t.salt.hash(k)&t.mask]; i != 0; i = t.flows[i].chain {
 		if t.flows[i].k == *k {
 			return i
 		}
@@ -179,7 +197,7 @@ func (t *Table) find(k *key) uint32 {
 // open makes a flow.
 func (t *Table) open(k *key) uint32 {
 	if t.used >= t.opt.MaxFlows {
-		t.evict()
+		t.evict(false)
 	}
 	i := t.free
 	if i != 0 {
@@ -201,7 +219,7 @@ func (t *Table) open(k *key) uint32 {
 	t.Stats.Streams++
 	f := &t.flows[i]
 	*f = flow{k: *k, num: t.streams}
-	h := &t.hash[k.hash()&t.mask]
+	h := &t.hash[t.salt.hash(k)&t.mask]
 	f.chain, *h = *h, i
 	return i
 }
@@ -209,7 +227,7 @@ func (t *Table) open(k *key) uint32 {
 // drop forgets a flow that was told of.
 func (t *Table) drop(i uint32) {
 	f := &t.flows[i]
-	p := &t.hash[f.k.hash()&t.mask]
+	p := &t.hash[t.salt.hash(&f.k)&t.mask]
 	for *p != i {
 		p = &t.flows[*p].chain
 	}
@@ -232,7 +250,7 @@ func (t *Table) release(f *flow) {
 	}
 	switch f.proto {
 	case ProtoH2:
-		delete(t.h2, f.num)
+		t.forgetH2(f)
 	case ProtoTLS:
 		delete(t.tls, f.num)
 	}
@@ -242,14 +260,15 @@ func (t *Table) release(f *flow) {
 }
 
 // evict lets a flow go that was silent for a while: a clock goes round, and
-// takes whom it finds untouched since it last came by.
-func (t *Table) evict() {
+// takes whom it finds untouched since it last came by; if asking, of those with
+// requests in flight.
+func (t *Table) evict(asking bool) {
 	for {
 		if t.hand++; int(t.hand) >= len(t.flows) {
 			t.hand = 1
 		}
 		f := &t.flows[t.hand]
-		if f.num == 0 {
+		if f.num == 0 || asking && f.first == 0 {
 			continue
 		}
 		if f.touched && !f.done {
@@ -270,6 +289,7 @@ func (t *Table) evict() {
 type queue struct {
 	items []due
 	head  int
+	most  int // over it, what is void is looked for
 }
 
 type due struct {
@@ -308,10 +328,44 @@ func (t *Table) Tick(now int64) {
 	t.due()
 }
 
+// leastQueue is from how many items on a queue is cleared of what is void.
+const leastQueue = 8 << 10
+
 // later puts d into q.
 func (t *Table) later(q *queue, d due) {
+	if q.len() >= max(q.most, leastQueue) {
+		// In a capture whose time stands still, nothing would ever be due.
+		kept := q.items[:0]
+		for _, x := range q.items[q.head:] {
+			if t.valid(q, x) {
+				kept = append(kept, x)
+			}
+		}
+		q.items, q.head, q.most = kept, 0, 2*len(kept)
+	}
 	q.put(d)
 	t.soon = min(t.soon, d.at)
+}
+
+// valid reports whether what is queued still stands for something: at most one
+// item a flow or an exchange does.
+func (t *Table) valid(q *queue, d due) bool {
+	if q == &t.slow {
+		e := t.ex[d.i]
+		return e.serial == d.num && e.flow != 0 && e.First == 0 && !e.slow
+	}
+	f := &t.flows[d.i]
+	switch {
+	case f.num != d.num:
+		return false
+	case q == &t.h2old:
+		return t.h2[d.num] != nil
+	case q == &t.over:
+		return f.done
+	case q == &t.opening:
+		return !f.done && f.answeredT == 0 && f.has(synSeen)
+	}
+	return !f.done
 }
 
 // due does what has come to its time.
@@ -321,26 +375,34 @@ func (t *Table) due() {
 	}
 	for t.closing.ready(t.now) {
 		d := t.closing.take()
-		if f := &t.flows[d.i]; f.num == d.num && !f.done && f.closing {
-			t.finish(d.i)
+		if !t.valid(&t.closing, d) {
+			continue
 		}
+		f := &t.flows[d.i]
+		if f.bits &^= settling; !f.closing {
+			continue // a reset that was taken back
+		}
+		if at := max(f.half[0].closeT, f.half[1].closeT) + settle; at > d.at {
+			f.bits |= settling
+			t.later(&t.closing, due{at, d.i, d.num}) // and came again
+			continue
+		}
+		t.finish(d.i)
 	}
 	for t.opening.ready(t.now) {
-		d := t.opening.take()
-		if f := &t.flows[d.i]; f.num == d.num && !f.done && f.answeredT == 0 && f.has(synSeen) {
+		if d := t.opening.take(); t.valid(&t.opening, d) {
 			t.finish(d.i)
 		}
 	}
 	for t.slow.ready(t.now) {
-		d := t.slow.take()
-		if e := t.ex[d.i]; e.serial == d.num && e.flow != 0 && e.First == 0 && !e.slow {
+		if d := t.slow.take(); t.valid(&t.slow, d) {
+			e := t.ex[d.i]
 			e.slow = true
 			t.opt.OnSlow(Flow{t, e.flow}, e)
 		}
 	}
 	for t.over.ready(t.now) || t.over.len() > maxLinger {
-		d := t.over.take()
-		if f := &t.flows[d.i]; f.num == d.num && f.done {
+		if d := t.over.take(); t.valid(&t.over, d) {
 			t.drop(d.i)
 		}
 	}

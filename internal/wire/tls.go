@@ -74,46 +74,63 @@ func (t *Table) readTLS(i uint32, d, n int, ts int64, data []byte) {
 			continue
 		}
 		// A record's head, or a hello, may be cut by the packet's end.
-		rec := data
-		had := 0
+		rec, had := data, 0
 		if h.part != 0 {
-			had = len(t.parts.all[h.part].data)
-			if !t.parts.add(&h.part, data, ts, uint32(n), 0) {
-				h.state = isLost
-				return
-			}
 			rec = t.parts.all[h.part].data
+			had = len(rec)
 		}
-		need := recordHead
-		if len(rec) >= recordHead {
-			if !beginsTLS(rec) {
-				if d == 1 && x.Hello && !x.Answered && f.gaps == 0 && h.bytes == 0 {
-					line, _, _ := bytes.Cut(rec[:min(len(rec), maxValue)], []byte{'\n'})
-					x.Foreign = string(bytes.TrimSpace(line))
-					f.mark(MarkData, d, uint32(n), ts, 0, 0)
-				}
-				t.parts.put(&h.part)
-				h.state = isLost
-				return
-			}
-			if d == 0 && !x.Hello && rec[0] == recHandshake {
-				need += recordSize(rec)
-			} else if rec[0] != recData {
-				need += min(recordSize(rec), 2)
-			}
-		}
-		if len(rec) < need {
-			if h.part == 0 && !t.parts.add(&h.part, rec, ts, uint32(n), 0) {
-				h.state = isLost
-			}
+		need := t.recordNeed(d, x, rec)
+		if need == 0 {
+			t.notTLS(f, d, n, ts, x, rec)
+			t.parts.put(&h.part)
+			h.state = isLost
 			return
 		}
+		if had > 0 || len(data) < need {
+			k := min(len(data), need-had)
+			if !t.parts.add(&h.part, data[:k], ts, uint32(n), 0) {
+				h.state = isLost
+				return
+			}
+			data = data[k:]
+			rec = t.parts.all[h.part].data
+			if len(rec) < need || t.recordNeed(d, x, rec) != need {
+				continue
+			}
+		} else {
+			data = data[need:]
+		}
+		size := recordHead + recordSize(rec)
 		t.record(i, d, n, ts, x, rec[:need])
 		f = &t.flows[i]
 		h = &f.half[d]
 		t.parts.put(&h.part)
-		h.left = uint64(recordHead + recordSize(rec) - need)
-		data = data[need-had:]
+		h.left = uint64(size - need)
+	}
+}
+
+// recordNeed is how many bytes of a record are read, of which rec is the
+// beginning; 0 if it is none.
+func (t *Table) recordNeed(d int, x *tlsConn, rec []byte) int {
+	switch {
+	case len(rec) < recordHead:
+		return recordHead
+	case !beginsTLS(rec):
+		return 0
+	case d == 0 && !x.Hello && rec[0] == recHandshake:
+		return recordHead + recordSize(rec)
+	case rec[0] != recData:
+		return recordHead + min(recordSize(rec), 2)
+	}
+	return recordHead
+}
+
+// notTLS notes what a server says where a handshake was due.
+func (t *Table) notTLS(f *flow, d, n int, ts int64, x *tlsConn, b []byte) {
+	if h := &f.half[d]; d == 1 && x.Hello && !x.Answered && f.gaps == 0 && h.bytes == 0 {
+		line, _, _ := bytes.Cut(b[:min(len(b), maxValue)], []byte{'\n'})
+		x.Foreign = string(bytes.TrimSpace(line))
+		f.mark(MarkData, d, uint32(n), ts, 0, 0)
 	}
 }
 

@@ -63,7 +63,7 @@ func (r *reader) connOf(c *wire.Conn, what asked, try *fact.Attempt) *fact.Conn 
 			x.Foreign += fmt.Sprintf("; IP id %d, theirs are about %d", f.ID, f.UsualAbout)
 		}
 	}
-	x.Packets = packets(c, what)
+	x.Packets = r.packets(c, what)
 	return x
 }
 
@@ -84,7 +84,7 @@ type told struct {
 }
 
 // packets tells the marks of a connection.
-func packets(c *wire.Conn, what asked) []fact.Packet {
+func (r *reader) packets(c *wire.Conn, what asked) []fact.Packet {
 	var out []fact.Packet
 	if c.Begun && c.Lost > 0 {
 		out = append(out, fact.Packet{N: int(c.FirstN), Time: at(c.Opened), Flags: "SYN"})
@@ -92,6 +92,9 @@ func packets(c *wire.Conn, what asked) []fact.Packet {
 	for i, m := range c.Marks {
 		p := fact.Packet{After: i == 0 && c.Lost > 0, N: int(m.N), Time: at(m.Time), FromServer: m.From == wire.Server, Bytes: int(m.Bytes), More: int(m.More)}
 		p.Flags, p.Says = words(m, c, what)
+		if note := r.notes[p.N]; note != "" && p.Says == "" {
+			p.Says = note
+		}
 		out = append(out, p)
 	}
 	return out

@@ -198,7 +198,7 @@ func (r *reader) stateDial(d *dial) {
 		q.Detail = fmt.Sprintf("not TLS: %.60q", f)
 	}
 	q.Time, q.Party = at(d.to), r.whoAsked(&call{client: d.client})
-	q.Origin.Line, q.Origin.Text = d.n, d.text
+	q.Origin.Line, q.Origin.Text = d.n, d.text+r.noted(d.n)
 	r.in.At(d.n)
 	r.stateConn(d.conn)
 	r.out.State(q)

@@ -10,6 +10,7 @@
 package pcap
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/netip"
@@ -50,6 +51,7 @@ type reader struct {
 	servers  map[wire.Endpoint]*server
 	edges    map[edge]bool // who asked whom
 	kin      map[netip.Addr]*kin
+	notes    map[int]string // comments, by packet
 	askers   map[asker]*rests
 	late     []*call // failed, and stated when what belongs to them is known
 	dials    []*dial // connections that did not come about, likewise
@@ -75,14 +77,14 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	}
 	r := &reader{
 		env: env, in: in, out: out, servers: map[wire.Endpoint]*server{},
-		askers: map[asker]*rests{}, edges: map[edge]bool{}, kin: map[netip.Addr]*kin{}, conns: map[told]bool{},
+		askers: map[asker]*rests{}, edges: map[edge]bool{}, notes: map[int]string{}, kin: map[netip.Addr]*kin{}, conns: map[told]bool{},
 	}
 	r.fold, _ = out.(source.Folder)
 	r.keen, _ = out.(source.Keen)
 	r.table = wire.NewTable(wire.Options{
 		IDHeaders: slices.Concat(source.IDHeaders, env.IDHeaders), OnOpen: r.onOpen, OnRequest: r.onRequest, OnAnswer: r.onAnswer, OnExchange: r.onExchange, OnConn: r.onConn,
 	})
-	err = r.packets(src)
+	err = r.follow(src)
 	r.table.Close()
 	r.settle(0)
 	r.measured()
@@ -99,14 +101,17 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	return err
 }
 
-// packets follows every packet.
-func (r *reader) packets(src *wire.Reader) error {
+// follow follows every packet.
+func (r *reader) follow(src *wire.Reader) error {
 	var p wire.Packet
 	var s wire.Segment
 	for {
 		if err := src.Next(&p); err != nil {
 			r.in.At(p.N)
 			return err
+		}
+		if len(p.Comment) > 0 {
+			r.note(p.N, p.Comment)
 		}
 		switch wire.Decode(p.Link, p.Data, p.Orig, &s) {
 		case wire.TCP:
@@ -122,6 +127,24 @@ func (r *reader) packets(src *wire.Reader) error {
 		if len(r.late) > 0 || len(r.dials) > 0 {
 			r.settle(p.Time)
 		}
+	}
+}
+
+// kernelSays begins the line in which the recorder notes why the kernel itself
+// sent a reset.
+const kernelSays = "kernel: "
+
+// maxNotes bounds the comments that are kept, maxNote one of them, in bytes.
+const (
+	maxNotes = 10_000
+	maxNote  = 200
+)
+
+// note keeps what is noted on a packet.
+func (r *reader) note(n int, comment []byte) {
+	if k := bytes.Index(comment, []byte(kernelSays)); k >= 0 && len(r.notes) < maxNotes {
+		line, _, _ := bytes.Cut(comment[k:], []byte{'\n'})
+		r.notes[n] = string(line[:min(len(line), maxNote)])
 	}
 }
 

@@ -143,7 +143,7 @@ func (r *reader) request(c *call, e *wire.Exchange) *fact.Request {
 		q.Time = at(e.Start).Add(q.Duration.D)
 	}
 	q.Origin.Line = r.telling(c, e)
-	q.Origin.Text = r.says(c, e)
+	q.Origin.Text = r.says(c, e) + r.noted(q.Origin.Line)
 	if e.Bad != nil {
 		q.Detail = fmt.Sprintf("%.60q", e.Bad)
 	}
@@ -200,6 +200,14 @@ func (r *reader) says(c *call, e *wire.Exchange) string {
 		s += fmt.Sprintf(" → %d after %s", e.Status, short(c.tried.Took.D))
 	}
 	return s
+}
+
+// noted is what the recorder noted on a packet, to be put behind it.
+func (r *reader) noted(n int) string {
+	if s := r.notes[n]; s != "" {
+		return " (" + s + ")"
+	}
+	return ""
 }
 
 // short writes a duration with three digits.
