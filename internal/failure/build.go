@@ -180,6 +180,11 @@ func (f *Failure) mechanism(r *fact.Request, lines []*fact.Request) {
 			}
 		}
 	}
+	if f.Mechanism == fact.CutMidReply && f.Status.N >= 400 && f.Status.N < 500 && !idempotent(f.Method) {
+		// The server refused the body before it had all of it, and reset the
+		// connection; the client has its answer.
+		f.Mechanism = fact.EarlyReply
+	}
 	f.Relayed = r.Writer == fact.WriterBackend || f.Mechanism == fact.AppAnswered
 	if f.Mechanism == "" && (r.Writer == fact.WriterBackend || r.Writer == fact.WriterUnknown && f.Status.Is(500) && !unanswered(r)) {
 		f.Mechanism, f.Relayed = fact.AppAnswered, r.Writer == fact.WriterBackend
