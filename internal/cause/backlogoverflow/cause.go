@@ -65,12 +65,18 @@ func explain(e *failure.Episode) cause.Opinion {
 			o.Claims = claims
 		}
 	}
-	if s, ok := synRetries(e); ok {
+	if wire := onWire(e); len(wire) > 0 {
+		o.Signals = append(o.Signals, wire...)
+	} else if s, ok := synRetries(e); ok {
 		o.Signals = append(o.Signals, s)
 	}
 	if len(o.Signals) == 0 {
 		return o
 	}
+	o.Next = []cause.Next{{
+		Evidence: "the server's counters of its listen queue", Command: "ss -ltn   # Recv-Q at its Send-Q is a full queue\nnstat -az TcpExtListenOverflows TcpExtListenDrops",
+		WouldTell: "a queue that overflows counts there; packets that a device dropped on the way do not",
+	}}
 	if len(e.Failures) > 0 {
 		o.Blame = e.Failures[0].Backend
 	}
@@ -118,7 +124,7 @@ func says(n int, x *fact.Event) string {
 func synRetries(e *failure.Episode) (cause.Signal, bool) {
 	var hit []*failure.Failure
 	for _, f := range e.Failures {
-		if c := f.Try.Connect; c.Known {
+		if c := f.Try.Connect; c.Known && cause.LastConn(f) == nil {
 			for _, t := range []time.Duration{time.Second, 3 * time.Second, 7 * time.Second} {
 				if (c.D - t).Abs() < 150*time.Millisecond {
 					hit = append(hit, f)

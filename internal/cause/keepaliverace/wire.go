@@ -20,6 +20,9 @@ const (
 	// leastRest is the shortest time-out of idle connections that is thought
 	// of where none is known.
 	leastRest = 900 * time.Millisecond
+	// tooShort: no server has so short a one unless it is measured or
+	// configured so.
+	tooShort = 700 * time.Millisecond
 )
 
 // otherwise reports whether packets show that a failure was no race for an idle
@@ -41,7 +44,7 @@ func otherwise(e *failure.Episode, f *failure.Failure) (says string, no bool) {
 		return fmt.Sprintf("the server closes connections after request %d, and this was the next", most.Num.N), true
 	case known && t != nil && t.Dur.Known && rest*100 < t.Dur.D*tooSoon && t.Basis != fact.Default:
 		return fmt.Sprintf("the connection had rested for only %s when it was closed; the server keeps idle ones for %s", cause.Span(rest), cause.Span(t.Dur.D)), true
-	case known && rest < leastRest/2 && (t == nil || !t.Dur.Known || t.Dur.D > 2*leastRest):
+	case known && rest < tooShort && (t == nil || !t.Dur.Known || t.Dur.D > 2*leastRest):
 		return fmt.Sprintf("the connection had rested for only %s when it was closed: no time-out of idle connections is that short", cause.Span(rest)), true
 	}
 	return "", false

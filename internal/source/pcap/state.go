@@ -144,6 +144,9 @@ func (r *reader) request(c *call, e *wire.Exchange) *fact.Request {
 	}
 	q.Origin.Line = r.telling(c, e)
 	q.Origin.Text = r.says(c, e) + r.noted(q.Origin.Line)
+	if e.Cut {
+		q.Attrs = map[string]string{fact.AttrCut: "head"}
+	}
 	if e.Bad != nil {
 		q.Detail = fmt.Sprintf("%.60q", e.Bad)
 	}
