@@ -27,7 +27,7 @@ const (
 
 // onWire judges failures by what was sent again on their connections.
 func onWire(e *failure.Episode) (cause.Signal, []*failure.Failure) {
-	var icmp, big, lost []*failure.Failure
+	var icmp, holes, big, lost []*failure.Failure
 	words := ""
 	for _, f := range e.Failures {
 		c := cause.LastConn(f)
@@ -35,6 +35,10 @@ func onWire(e *failure.Episode) (cause.Signal, []*failure.Failure) {
 			continue
 		}
 		again, size, says := cause.SentAgain(c)
+		if c.Missing.Or(0) >= large {
+			holes = append(holes, f)
+			continue
+		}
 		switch {
 		case again < leastAgain:
 		case says != "":
@@ -49,6 +53,13 @@ func onWire(e *failure.Episode) (cause.Signal, []*failure.Failure) {
 	switch {
 	case len(icmp) > 0:
 		return cause.For(tooBig, "the network says so itself, and the connection went on sending what does not fit", fmt.Sprintf("%s hung after %s", cause.Count(len(icmp), "connection"), words), cause.CiteConns(icmp)...).AsProof(), icmp
+	case len(holes) > 0:
+		s := cause.For(largeOnly, "a busy or dead server sends nothing at all; what came behind the missing part passed the same way", fmt.Sprintf("on %s large segments never arrived, and smaller ones after them did", cause.Count(len(holes), "connection")), cause.CiteConns(holes)...)
+		if len(holes) == 1 {
+			s.Weight /= 2
+		}
+		s.Plain = true
+		return s, holes
 	case len(big) > 0:
 		s := cause.For(largeOnly, "a busy or dead server takes segments of any size or none; only the way knows their size", fmt.Sprintf("on %s large segments were sent again and again without being acknowledged, while small ones passed", cause.Count(len(big), "connection")), cause.CiteConns(big)...)
 		if len(hung(e.World)) == 1 {

@@ -36,6 +36,12 @@ func (r *reader) try(c *call, f wire.Flow, e *wire.Exchange) {
 	}
 	a.Took = fact.Lasting(e.Took(r.now))
 	a.Ended, a.Errno = mechanism(e, f)
+	if a.Ended == fact.ClientGone && f.Conn().Missing[1] > 0 {
+		// The one who asked waited for what never arrived.
+		if a.Ended = fact.ReplyTimedOut; e.First != 0 {
+			a.Ended = fact.CutMidReply
+		}
+	}
 	c.tried = a
 	if a.Ended == "" {
 		return
