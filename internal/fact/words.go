@@ -228,6 +228,9 @@ const (
 	AttrQueue = "queue"
 	// AttrRetries is how often a gateway tried to connect, as a number.
 	AttrRetries = "retries"
+	// AttrCut is "head" where a capture kept only the front of a request's
+	// head: it may carry more ids than are known.
+	AttrCut = "cut"
 	// AttrTLS is a TLS alert, reason or certificate error.
 	AttrTLS = "tls"
 	// AttrOwner is the workload a pod or container belongs to,

@@ -153,7 +153,7 @@ func fits(r, x *fact.Request, ahead time.Duration) (off time.Duration, ok bool) 
 
 // differs: both carry ids and share none.
 func differs(a, b *fact.Request) bool {
-	return len(a.IDs) > 0 && len(b.IDs) > 0 && !slices.ContainsFunc(a.IDs, func(id string) bool { return slices.Contains(b.IDs, id) })
+	return a.Attrs[fact.AttrCut] == "" && b.Attrs[fact.AttrCut] == "" && len(a.IDs) > 0 && len(b.IDs) > 0 && !slices.ContainsFunc(a.IDs, func(id string) bool { return slices.Contains(b.IDs, id) })
 }
 
 // samePlace: x says that it asked the address on whose leg r was, or nothing

@@ -53,7 +53,9 @@ func TestKernelTellsItsReasons(t *testing.T) {
 				t.Errorf("close with unread data: the kernel says %q", why)
 			}
 
+			known.mu.Lock()
 			before := known.n
+			known.mu.Unlock()
 			_, err = net.Dial(network, l.Addr().String())
 			if err == nil {
 				t.Fatal("a closed port took a connection")

@@ -322,3 +322,22 @@ func TestNoticesAreFew(t *testing.T) {
 		t.Errorf("after a while: %q", s.says[maxNotices:])
 	}
 }
+
+// FuzzFrames: whatever comes from the network, the recorder goes on and stays
+// within its bounds. One recorder takes all inputs, as it would.
+func FuzzFrames(f *testing.F) {
+	s := newStage(&testing.T{}, Options{Dir: f.TempDir(), Ring: MinRing, MaxDisk: MinMaxDisk, Snaplen: 300, Headers: []HeaderMatch{{"x", "y"}}, Slow: time.Second})
+	a, b := endpoint("10.0.0.1:40000"), endpoint("10.0.0.2:8080")
+	f.Add(tcpFrame(a, b, wire.SYN, 1, 0, ""), tcpFrame(b, a, wire.RST|wire.ACK, 0, 2, ""))
+	f.Add(tcpFrame(a, b, push, 1, 1, "GET /?token=a HTTP/1.1\r\nX: y\r\n\r\n"), tcpFrame(b, a, push, 1, 40, "HTTP/1.1 500 no\r\nContent-Length: 0\r\n\r\n"))
+	f.Add(tcpFrame(a, b, push, 1, 1, string(h2Preface)), ipFrame(a, b, 1, append([]byte{3, 1, 0, 0, 0, 0, 0, 0}, tcpFrame(a, b, wire.SYN, 1, 0, "")[14:]...)))
+	f.Fuzz(func(t *testing.T, one, two []byte) {
+		s.kept, s.says = nil, nil
+		s.send(one)
+		s.send(two)
+		s.after(300 * time.Millisecond)
+		if r := s.r; r.ring.used() > MinRing || r.slicer.shelf.bytes > MinMaxDisk+maxOpen*sliceBuffer || len(r.slicer.open) > maxOpen {
+			t.Fatalf("%d bytes in the ring, %d on disk, %d files open", r.ring.used(), r.slicer.shelf.bytes, len(r.slicer.open))
+		}
+	})
+}

@@ -69,11 +69,15 @@ func (f *feeder) readDoc(o *opened, out *sink) {
 	}
 }
 
+// streamBlock is how much of a binary input is handed from one processor to
+// the other at once, in bytes: waking it for less costs as much as reading.
+const streamBlock = 1 << 20
+
 // readStream reads one binary input.
 func (f *feeder) readStream(o *opened, out *sink) {
 	rep := out.rep
 	out.format, out.line = o.stream, &Line{Path: o.in.Path}
-	ahead := readAhead(o.r) // on another processor
+	ahead := readAhead(o.r, streamBlock)
 	defer ahead.Close()
 	in := &Stream{Path: o.in.Path, R: ahead, At: func(n int) {
 		rep.Lines = max(rep.Lines, n)

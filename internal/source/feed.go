@@ -382,7 +382,7 @@ func (f *feeder) readLines(o *opened, out *sink) {
 		return
 	}
 	if !o.raw && o.in.Size > rangeSize/8 {
-		ahead := readAhead(o.r)
+		ahead := readAhead(o.r, blockSize)
 		defer ahead.Close()
 		f.scan(newLineReader(ahead), o, out)
 		return

@@ -196,11 +196,11 @@ func (s *sink) merge(p *sink) {
 // aheadBlocks is how many blocks the unpacking may be ahead of the reading.
 const aheadBlocks = 8
 
-// readAhead reads r on a processor of its own.
-func readAhead(r io.Reader) io.ReadCloser {
+// readAhead reads r on a processor of its own, in blocks of size bytes.
+func readAhead(r io.Reader, size int) *ahead {
 	a := &ahead{full: make(chan block, aheadBlocks), free: make(chan []byte, aheadBlocks), stop: make(chan struct{})}
 	for range aheadBlocks {
-		a.free <- make([]byte, blockSize)
+		a.free <- make([]byte, size)
 	}
 	go func() {
 		defer close(a.full)
@@ -214,9 +214,9 @@ func readAhead(r io.Reader) io.ReadCloser {
 			// Not io.ReadFull: it says the same of a short end and of a stream
 			// that was cut.
 			n, err := 0, error(nil)
-			for n < blockSize && err == nil {
+			for n < size && err == nil {
 				var k int
-				k, err = r.Read(b[n:blockSize])
+				k, err = r.Read(b[n:size])
 				n += k
 			}
 			select {
@@ -246,24 +246,33 @@ type ahead struct {
 	pos  int
 }
 
-// Read implements [io.Reader].
-func (a *ahead) Read(p []byte) (int, error) {
+// Block returns what is next, without copying it. It is valid until the next
+// call.
+func (a *ahead) Block() ([]byte, error) {
 	for a.pos == a.cur.n {
 		if a.cur.err != nil {
-			return 0, a.cur.err
+			return nil, a.cur.err
 		}
 		if a.cur.b != nil {
 			a.free <- a.cur.b
 		}
 		b, ok := <-a.full
 		if !ok {
-			return 0, io.EOF
+			return nil, io.EOF
 		}
 		a.cur, a.pos = b, 0
 	}
-	n := copy(p, a.cur.b[a.pos:a.cur.n])
-	a.pos += n
-	return n, nil
+	b := a.cur.b[a.pos:a.cur.n]
+	a.pos = a.cur.n
+	return b, nil
+}
+
+// Read implements [io.Reader].
+func (a *ahead) Read(p []byte) (int, error) {
+	b, err := a.Block()
+	n := copy(p, b)
+	a.pos -= len(b) - n
+	return n, err
 }
 
 // Close ends the reading.

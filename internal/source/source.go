@@ -156,7 +156,9 @@ type Wrapper struct {
 // Stream is a binary input that is read from front to end.
 type Stream struct {
 	Path string
-	R    io.Reader // unpacked
+	// R is the input, unpacked. It has a method Block() ([]byte, error), which
+	// returns what is next without copying it, valid until the next call.
+	R io.Reader
 	// At says which record is read now, from 1: facts that are stated next
 	// have it for a line, where they name none.
 	At func(record int)

@@ -199,8 +199,13 @@ func (t *Table) gap(i uint32, d, size int) {
 		f.gaps++
 	}
 	t.Stats.Gaps++
-	if f.proto == ProtoTLS {
+	switch f.proto {
+	case ProtoTLS:
 		t.tlsGap(i, d, size)
+	case ProtoHTTP:
+		if t.snapped && t.cutHead(i, d) {
+			return
+		}
 	}
 	t.parts.put(&t.flows[i].half[d].part)
 	switch f.proto {

@@ -28,6 +28,8 @@ type Exchange struct {
 	Proxied bool
 	// Opaque: it is a turn of a conversation that cannot be read (TLS).
 	Opaque bool
+	// Cut: the end of the request's head was not captured.
+	Cut bool
 	// Unpaired: an answer whose request was not seen.
 	Unpaired bool
 	// Hash is of the request's head, whole.

@@ -78,7 +78,14 @@ func classic(magic uint32) bool {
 
 // Reader reads the records of a capture.
 type Reader struct {
-	src  io.Reader
+	src io.Reader
+	// Where the input comes in blocks: what is left of the last one, and where
+	// records that span two are put together; carried: buf is there.
+	blocks  blocks
+	rest    []byte
+	carry   []byte
+	carried bool
+
 	buf  []byte
 	pos  int // of what is not yet taken
 	end  int // of what was read
@@ -108,7 +115,12 @@ type iface struct {
 // NewReader reads a capture's front. The error is ErrNoCapture, or the
 // reader's own.
 func NewReader(src io.Reader) (*Reader, error) {
-	r := &Reader{src: src, buf: make([]byte, readBlock)}
+	r := &Reader{src: src}
+	if b, ok := src.(blocks); ok {
+		r.blocks = b
+	} else {
+		r.buf = make([]byte, readBlock)
+	}
 	head, err := r.peek(4)
 	if err != nil {
 		return nil, ErrNoCapture
@@ -148,18 +160,21 @@ func (r *Reader) classicHead() error {
 	return nil
 }
 
+// blocks hands out an input without copying it; what it returns is valid until
+// the next call.
+type blocks interface{ Block() ([]byte, error) }
+
 // fill reads until n bytes lie ahead.
 func (r *Reader) fill(n int) error {
+	if r.blocks != nil {
+		return r.fillBlocks(n)
+	}
 	if r.pos > 0 {
 		copy(r.buf, r.buf[r.pos:r.end])
 		r.end -= r.pos
 		r.pos = 0
 	}
-	if n > len(r.buf) {
-		b := make([]byte, n+readBlock)
-		copy(b, r.buf[:r.end])
-		r.buf = b
-	}
+	r.grow(n)
 	empty := 0
 	for r.end < n && r.err == nil {
 		k, err := r.src.Read(r.buf[r.end:])
@@ -174,8 +189,51 @@ func (r *Reader) fill(n int) error {
 			r.err = io.ErrNoProgress
 		}
 	}
-	if r.end < n {
+	if r.end-r.pos < n {
 		return r.short()
+	}
+	return nil
+}
+
+// grow makes room for n bytes.
+func (r *Reader) grow(n int) {
+	if n > len(r.buf) {
+		b := make([]byte, n+readBlock)
+		copy(b, r.buf[:r.end])
+		r.buf = b
+	}
+}
+
+// fillBlocks is fill where the input comes in blocks: records are read where
+// they lie, and only one that spans two blocks is copied.
+func (r *Reader) fillBlocks(n int) error {
+	if r.pos == r.end && len(r.rest) > 0 {
+		r.buf, r.pos, r.end, r.rest, r.carried = r.rest, 0, len(r.rest), nil, false
+	}
+	for r.end-r.pos < n {
+		if len(r.rest) == 0 {
+			if !r.carried { // what is left of a block goes where it stays
+				left := r.buf[r.pos:r.end]
+				r.buf = append(r.carry[:0], left...)
+				r.pos, r.end, r.carried = 0, len(left), true
+			}
+			if r.err == nil {
+				r.rest, r.err = r.blocks.Block()
+			}
+			if len(r.rest) == 0 {
+				r.carry = r.buf[:0]
+				return r.short()
+			}
+			if r.end == r.pos {
+				r.carry = r.buf[:0]
+				r.buf, r.pos, r.end, r.rest, r.carried = r.rest, 0, len(r.rest), nil, false
+				continue
+			}
+		}
+		k := min(n-(r.end-r.pos), len(r.rest))
+		r.buf = append(r.buf[:r.end], r.rest[:k]...)
+		r.end, r.rest = r.end+k, r.rest[k:]
+		r.carry = r.buf[:0]
 	}
 	return nil
 }

@@ -451,7 +451,9 @@ func (t *Table) pass(i uint32, d, n int, ts int64, data []byte, size int) {
 	f = &t.flows[i]
 	h = &f.half[d]
 	if missing := size - len(data); missing > 0 {
+		t.snapped = true
 		t.gap(i, d, missing)
+		t.snapped = false
 		f = &t.flows[i]
 		h = &f.half[d]
 	}

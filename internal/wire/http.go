@@ -283,6 +283,8 @@ func (t *Table) request(i uint32, n int, ts int64, at part, head []byte) {
 		e.wantReq = 0
 	}
 	switch {
+	case t.cut:
+		e.ReqWhole, e.Cut = true, true
 	case b.chunked:
 		h.state, h.left = inSize, 0
 	case b.length > 0:
@@ -362,6 +364,8 @@ func (t *Table) answer(i uint32, n int, ts int64, at part, head, rest []byte) {
 		t.opt.OnAnswer(Flow{t, i}, e, head, rest)
 	}
 	switch {
+	case t.cut:
+		t.messageEnd(i, 1, n, ts)
 	case status == 101, e.connect && status < 300:
 		t.tunnel(i, n, ts, e, b)
 	case e.noBody || status == 204 || status == 304:
@@ -425,6 +429,34 @@ func (t *Table) ended(i uint32, d int) {
 	if h := &f.half[d]; d == 1 && f.proto == ProtoHTTP && h.state == inClose {
 		t.messageEnd(i, 1, int(h.closeN), h.lastT)
 	}
+}
+
+// cutHead makes the best of a head whose end was not captured: a capture may
+// keep the first bytes of each packet alone. How long the body is is not known
+// then, so the next packet that begins a message is waited for.
+func (t *Table) cutHead(i uint32, d int) bool {
+	f := &t.flows[i]
+	h := &f.half[d]
+	if h.part == 0 {
+		return false
+	}
+	p := &t.parts.all[h.part]
+	k := bytes.LastIndexByte(p.data, '\n') + 1
+	if k == 0 && d == 0 {
+		return false
+	}
+	if k == 0 {
+		k = len(p.data)
+	}
+	at := part{t: p.t, n: p.n, seq: p.seq}
+	t.scratch = append(t.scratch[:0], p.data[:k]...)
+	t.parts.put(&h.part)
+	before := t.Stats.Requests + t.Stats.Answers
+	t.cut = true
+	t.message(i, d, int(f.lastN), f.lastT, at, t.scratch, nil)
+	t.cut = false
+	t.flows[i].half[d].state = isLost
+	return t.Stats.Requests+t.Stats.Answers > before
 }
 
 // httpGap passes over bytes that were not captured.

@@ -176,8 +176,10 @@ func speaks(d int, b []byte) (p Protocol, skip int, more bool) {
 		return ProtoHTTP, skip + blank, false
 	case len(b) < recordHead && b[0] >= recCipher && b[0] <= recData && (len(b) < 2 || b[1] == 3),
 		d == 1 && len(b) < frameHead && b[0] == 0,
-		d == 0 && couldAsk(b[blank:]), d == 1 && couldAnswer(b[blank:]), blank == len(b) && blank < recordHead:
+		d == 0 && couldAsk(b[blank:]), d == 1 && couldAnswer(b[blank:]), b[0] == proxyV2[0] && len(b) == 1:
 		return protoNone, skip, true
+	case blank == len(b):
+		return protoNone, skip + blank, false // empty lines before a request
 	}
 	return protoNone, skip, false
 }

@@ -92,6 +92,8 @@ type Table struct {
 	conn    Conn
 	Stats   Stats
 	scratch []byte
+	snapped bool // the bytes that are missing are the end of a packet
+	cut     bool // the head that is read lacks its end
 	quiet   bool // what was read last says nothing but that the connection ends
 }
 

@@ -51,6 +51,7 @@ func (r *reader) try(c *call, f wire.Flow, e *wire.Exchange) {
 		c.tried.Connect = fact.Lasting(time.Duration(w.Answered - w.LastSYN))
 	}
 	c.tried.ConnID = streamID(c.stream)
+	c.lost = a.Ended == fact.EarlyReply && e.Sent > e.First
 	c.gaveUp = e.Ended == wire.ClientReset || e.Ended == wire.ClientClosed
 	if e.HasClosed && (e.ClosedAgo >= 0 || e.Unaware) {
 		c.tried.ClosedAgo = fact.Lasting(e.ClosedAgo)
@@ -144,6 +145,9 @@ func (r *reader) request(c *call, e *wire.Exchange) *fact.Request {
 	}
 	q.Origin.Line = r.telling(c, e)
 	q.Origin.Text = r.says(c, e) + r.noted(q.Origin.Line)
+	if e.Cut {
+		q.Attrs = map[string]string{fact.AttrCut: "head"}
+	}
 	if e.Bad != nil {
 		q.Detail = fmt.Sprintf("%.60q", e.Bad)
 	}
@@ -289,6 +293,9 @@ func (r *reader) complete(c *call, q *fact.Request) {
 		q.Status = x.tried.Status
 	}
 	last := &q.Attempts[len(q.Attempts)-1]
+	if c.lost && last.Ended == fact.EarlyReply {
+		q.Status = fact.Int{} // who is still sending when the reset comes does not get to read it
+	}
 	if last.Ended == "" && last.Status.Known && last.Status.N >= 500 {
 		if sv.answers() || !gatewayStatus(last.Status.N) {
 			last.Ended, q.Writer = fact.AppAnswered, fact.WriterBackend
