@@ -284,15 +284,19 @@ func troubled(c *call) bool {
 	return slices.ContainsFunc(c.inner, func(x *call) bool { return !x.over || x.tried.Ended != "" })
 }
 
-// referred: a try of it is still under way, or it is told of elsewhere.
+// referred: it is told of elsewhere, or something that belongs to a try of it
+// is under way, or waits to be told.
 func referred(c *call) bool {
-	return c.outer != nil || c.again || slices.ContainsFunc(c.inner, func(x *call) bool { return !x.over || x.next != nil })
+	return c.outer != nil || c.again || slices.ContainsFunc(c.inner, pending)
+}
+
+func pending(x *call) bool {
+	return !x.over || x.next != nil || x.req != nil || slices.ContainsFunc(x.inner, pending)
 }
 
 // settle states what was held back long enough by now, and everything if now
 // is 0.
 func (r *reader) settle(now int64) {
-	r.dialled(now)
 	kept := r.late[:0]
 	for i, c := range r.late {
 		if now != 0 && now < c.due {
@@ -307,6 +311,7 @@ func (r *reader) settle(now int64) {
 	}
 	clear(r.late[len(kept):])
 	r.late = kept
+	r.dialled(now) // last: some of those may have claimed theirs
 }
 
 // waits: something that belongs to it is not over.

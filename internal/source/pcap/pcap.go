@@ -12,6 +12,7 @@ package pcap
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"slices"
@@ -43,6 +44,7 @@ type reader struct {
 	keen  source.Keen
 	table *wire.Table
 	now   int64
+	n     int // packets read
 
 	calls    []*call        // in flight, by tag
 	asked    [buckets]*call // the same, by what is asked for
@@ -97,10 +99,14 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	} {
 		in.Count(what, n)
 	}
-	if errors.Is(err, io.EOF) {
+	var bad *wire.CorruptError
+	switch {
+	case errors.Is(err, io.EOF):
 		return nil
+	case errors.As(err, &bad):
+		return err // it names the packet
 	}
-	return err
+	return fmt.Errorf("packet %d: %w", r.n+1, err)
 }
 
 // follow follows every packet.
@@ -109,6 +115,7 @@ func (r *reader) follow(src *wire.Reader) error {
 	var s wire.Segment
 	for {
 		if err := src.Next(&p); err != nil {
+			r.n = p.N
 			r.in.At(p.N)
 			return err
 		}

@@ -32,6 +32,7 @@ type server struct {
 	connect         []time.Duration
 	closings        []int64 // when it closed connections, the last of them; not those closed because the answer was given
 	atOnce          int     // connections closed right after an answer
+	first           counted // of them
 }
 
 // rest is how long a connection had been idle when it was closed.
@@ -168,7 +169,9 @@ func (s *server) over(c *wire.Conn) {
 		return
 	}
 	if c.Rest < soon {
-		s.atOnce++
+		if s.atOnce++; s.atOnce == 1 {
+			s.first = counted{c.Requests, int(c.ClosedN), c.Closed}
+		}
 		if c.Begun && len(s.counted) < maxSamples {
 			s.counted = append(s.counted, counted{c.Requests, int(c.ClosedN), c.Closed})
 		}
@@ -276,7 +279,7 @@ func (r *reader) setting(x *fact.Setting, p fact.Party, n int, when int64) {
 // idle states how long a server keeps idle connections.
 func (r *reader) idle(s *server, p fact.Party) {
 	if s.atOnce*10 > s.conns*8 && s.atOnce >= leastCloses && s.most == 1 {
-		r.setting(&fact.Setting{Knob: fact.KeepAliveIdle, Text: "off", Basis: fact.Measured, Count: s.atOnce, Note: fmt.Sprintf("it closed %d of %d connections right after the answer", s.atOnce, s.conns)}, p, s.counted[0].n, s.counted[0].at)
+		r.setting(&fact.Setting{Knob: fact.KeepAliveIdle, Text: "off", Basis: fact.Measured, Count: s.atOnce, Note: fmt.Sprintf("it closed %d of %d connections right after the answer", s.atOnce, s.conns)}, p, s.first.n, s.first.at)
 		return
 	}
 	if x, ok := gather(s.rests); ok {
@@ -334,10 +337,33 @@ func agree(d time.Duration) time.Duration {
 // rested for any time.
 const leastRest = 900 * time.Millisecond
 
+// together is within what time connections are closed that are closed together.
+const together = int64(100 * time.Millisecond)
+
+// apart leaves out the connections that were closed together though they had
+// rested for times that no one time-out explains: a restart closes all.
+func apart(list []rest) []rest {
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b rest) int { return cmp.Compare(a.at, b.at) })
+	kept := list[:0]
+	for from := 0; from < len(list); {
+		to := from + 1
+		least, most := list[from].d, list[from].d
+		for ; to < len(list) && list[to].at-list[to-1].at < together; to++ {
+			least, most = min(least, list[to].d), max(most, list[to].d)
+		}
+		if most-least <= agree(most) {
+			kept = append(kept, list[from:to]...)
+		}
+		from = to
+	}
+	return kept
+}
+
 // gather finds the idle time at which most connections were closed. One close
 // alone tells only if it is near a whole second, as time-outs are.
 func gather(list []rest) (cluster, bool) {
-	list = slices.DeleteFunc(slices.Clone(list), func(x rest) bool { return x.d < leastRest })
+	list = slices.DeleteFunc(apart(list), func(x rest) bool { return x.d < leastRest })
 	slices.SortFunc(list, func(a, b rest) int { return cmp.Or(cmp.Compare(a.d, b.d), cmp.Compare(a.at, b.at)) })
 	best := cluster{of: len(list)}
 	from := 0

@@ -179,8 +179,21 @@ func garbage(t *testing.T, formats []source.Format) {
 					t.Errorf("%s claims the document %.40q with %d", f.ID, text, c)
 				}
 			}
+			if f.SniffBytes != nil {
+				if f.SniffBytes([]byte(text)) {
+					t.Errorf("%s claims the bytes %.40q", f.ID, text)
+				}
+				if err := f.ReadStream(&source.Env{}, stream([]byte(text)), discard{}); err == nil {
+					t.Errorf("%s reads %.40q without an error", f.ID, text)
+				}
+			}
 		}
 	}
+}
+
+// stream is a binary input of data.
+func stream(data []byte) *source.Stream {
+	return &source.Stream{Path: "x", R: bytes.NewReader(data), At: func(int) {}, Skip: func(int, string) {}, Count: func(string, int) {}}
 }
 
 type discard struct{}
@@ -189,7 +202,7 @@ func (discard) State(fact.Fact)    {}
 func (discard) Inner(*source.Line) {}
 func (discard) Seen(time.Time)     {}
 
-// Fuzz feeds hostile lines or documents to one format: it must not panic, and
+// Fuzz feeds hostile lines, documents or binary inputs to one format: it must not panic, and
 // what it states must survive its encoding.
 func Fuzz(f *testing.F, x source.Format, seeds ...string) {
 	for _, s := range seeds {
@@ -198,7 +211,7 @@ func Fuzz(f *testing.F, x source.Format, seeds ...string) {
 	ins, _ := filepath.Glob("testdata/golden/*.in")
 	for _, in := range ins {
 		if b, err := os.ReadFile(in); err == nil {
-			if x.SniffDoc != nil {
+			if x.Sniff == nil {
 				f.Add(b)
 				continue
 			}
@@ -210,6 +223,11 @@ func Fuzz(f *testing.F, x source.Format, seeds ...string) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		env := &source.Env{Reference: Reference}
 		out := &encoder{t: t}
+		if x.ReadStream != nil {
+			x.SniffBytes(data[:min(len(data), source.HeadSize)])
+			x.ReadStream(env, stream(data), out) // an error, or not
+			return
+		}
 		if x.ReadDoc != nil {
 			x.SniffDoc(data[:min(len(data), source.HeadSize)], "fuzz")
 			x.ReadDoc(env, &source.Doc{Path: "fuzz", Data: data, Skip: func(int, string) {}}, out)
