@@ -10,6 +10,16 @@ const upstreamFields = `log_format culprit '$remote_addr - [$time_iso8601] "$req
   '$upstream_addr $upstream_status $upstream_connect_time $upstream_header_time $upstream_response_time $request_id "$http_user_agent"';
 access_log /var/log/nginx/access.log culprit;`
 
+// captureTells is what packets would show of failures of a mechanism.
+var captureTells = map[fact.Mechanism]string{
+	fact.ResetBeforeReply:  "who closed the connection, how long it had been idle before, and whether others closed with it",
+	fact.ClosedBeforeReply: "who closed the connection, how long it had been idle before, and whether others closed with it",
+	fact.CutMidReply:       "who ended the answer, after how much of it, and whether others ended with it",
+	fact.ConnectTimedOut:   "whether the server answers others in the same seconds: then its queue is full, or else it is gone or barred",
+	fact.TLSFailed:         "which side hung up, and by what alert",
+	fact.BadReply:          "the bytes that came instead of an answer",
+}
+
 // nextFor is what would most likely settle an episode that no cause claims:
 // the nearest witness that has not been heard.
 func nextFor(e *failure.Episode) []Next {
@@ -34,8 +44,8 @@ func nextFor(e *failure.Episode) []Next {
 	if !w.Covered(fact.RoleHost, first) && (e.Mechanism == fact.ResetBeforeReply || e.Mechanism == fact.ClosedBeforeReply || e.Mechanism == fact.Refused || e.Mechanism == fact.CutMidReply) {
 		out = append(out, Next{"the kernel's and the init system's log", "journalctl -k -o short-iso --since ...; journalctl -o short-iso --since ...", "OOM kills, segmentation faults, unit restarts"})
 	}
-	if e.Mechanism == fact.ResetBeforeReply || e.Mechanism == fact.ClosedBeforeReply {
-		out = append(out, Next{"a packet capture at the backend's port", "tcpdump -i any -w culprit.pcap 'tcp port 8080'", "who closed the connection, and how long it had been idle before"})
+	if tells := captureTells[e.Mechanism]; tells != "" && !Captured(e.Failures) && len(e.Failures) > 0 {
+		out = append(out, CaptureNext(e.Failures[0].Backend.Address, tells))
 	}
 	if len(out) > 3 {
 		out = out[:3]

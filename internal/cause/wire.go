@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"culprit/internal/fact"
@@ -330,4 +331,19 @@ func CaptureNext(address, tells string) Next {
 		Evidence: "a packet capture at the server's port", WouldTell: tells,
 		Command: "sudo culprit capture -i any --port " + port + " -o DIR\ntcpdump -i any -s 256 -w shop.pcap port " + port + "   # without culprit on that machine",
 	}
+}
+
+// SentAgain counts the segments of a connection that were sent again, tells the
+// size of the largest, and an ICMP error about packets that are too large.
+func SentAgain(c *fact.Conn) (again, size int, icmp string) {
+	for _, p := range c.Packets {
+		switch {
+		case strings.HasPrefix(p.Says, "sent again"):
+			again += 1 + p.More
+			size = max(size, p.Bytes)
+		case strings.Contains(p.Says, "fragmentation needed"), strings.Contains(p.Says, "packet too big"):
+			icmp = p.Says
+		}
+	}
+	return again, size, icmp
 }

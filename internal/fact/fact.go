@@ -241,6 +241,8 @@ type Conn struct {
 	BytesOut    Int `json:"bytes_out,omitzero"`
 	Retransmits Int `json:"retransmits,omitzero"`
 	ZeroWindows Int `json:"zero_windows,omitzero"` // times a receiver said it had no room
+	// Missing bytes never arrived at the other side, though later ones did.
+	Missing Int `json:"missing_bytes,omitzero"`
 	// Together is how many other connections of the server its side closed
 	// within a hundredth of a second of this one, those apart that it closed
 	// because the answer was given.

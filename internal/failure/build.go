@@ -12,10 +12,13 @@ import (
 func (w *World) build(g []*fact.Request, attached map[*fact.Request][]*fact.Request) *Failure {
 	outer := g[0]
 	f := &Failure{N: 1}
+	written := slices.ContainsFunc(g, func(r *fact.Request) bool { return !r.Wire })
 	for _, r := range g {
 		f.Seen = append(f.Seen, r)
 		f.Seen = append(f.Seen, attached[r]...)
-		f.N = max(f.N, r.N())
+		if !r.Wire || !written { // what a log lists one by one, a capture does not count again
+			f.N = max(f.N, r.N())
+		}
 		for _, id := range r.IDs {
 			if !slices.Contains(f.IDs, id) {
 				f.IDs = append(f.IDs, id)
@@ -176,6 +179,11 @@ func (f *Failure) mechanism(r *fact.Request, lines []*fact.Request) {
 				f.Detail = p.Detail
 			}
 		}
+	}
+	if f.Mechanism == fact.CutMidReply && f.Status.N >= 400 && f.Status.N < 500 && !idempotent(f.Method) {
+		// The server refused the body before it had all of it, and reset the
+		// connection; the client has its answer.
+		f.Mechanism = fact.EarlyReply
 	}
 	f.Relayed = r.Writer == fact.WriterBackend || f.Mechanism == fact.AppAnswered
 	if f.Mechanism == "" && (r.Writer == fact.WriterBackend || r.Writer == fact.WriterUnknown && f.Status.Is(500) && !unanswered(r)) {

@@ -24,7 +24,7 @@ var roads = []Scenario{
 	},
 	{
 		Name: "nginx-middlebox-reset", Front: "nginx", Backend: "node",
-		Fault: "middlebox-reset", Blame: Network,
+		Fault: "waf-or-rate-limit", Blame: Network,
 		Doc: "A firewall between nginx and the application forgets connections that were silent for 8 s. nginx and Node both keep them " +
 			"for a minute and more. A request on a forgotten one is answered with a reset that the firewall sends in Node's name; GETs are " +
 			"sent again and succeed, POSTs end as 502. Node never sees them and keeps its half open.",

@@ -45,10 +45,11 @@ type captured struct {
 }
 
 // The kernel's own buffer, from which the recorder reads. While the recorder
-// writes to a slow disk, frames wait there; it is beside the ring's bytes.
+// writes to a slow disk, or a busy machine gives it no time, frames wait there:
+// two seconds of 15,000 requests a second. It is beside the ring's bytes.
 const (
 	tapBlock  = 1 << 20 // bytes
-	tapBlocks = 16
+	tapBlocks = 32
 	// tapRetire is how long the kernel may keep a frame before it hands over a
 	// block that is not full, and tapPoll how long the recorder waits for one.
 	tapRetire = 20 * time.Millisecond

@@ -78,7 +78,7 @@ func Troubled(r *fact.Request) bool {
 		return false
 	}
 	switch s := r.Status.N; {
-	case s >= 500, s == 0, s == 408, s == 444, s == 460, s == 499, s < 0:
+	case s >= 500, s == 0, s == 408, s == 413, s == 444, s == 460, s == 499, s < 0:
 		return true
 	}
 	return false

@@ -61,9 +61,11 @@ type Conn struct {
 	Bytes       [2]uint64
 	Retransmits [2]int
 	ZeroWindows [2]int
-	Gaps        int
-	Marks       []Mark // the last that mattered, in their order
-	Lost        int    // marks before those
+	// Missing bytes never arrived at the other side, though later ones did.
+	Missing [2]int
+	Gaps    int
+	Marks   []Mark // the last that mattered, in their order
+	Lost    int    // marks before those
 }
 
 // Foreign says how a reset differs.

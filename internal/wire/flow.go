@@ -60,6 +60,7 @@ type flow struct {
 	synacks    uint16
 	gaps       uint16
 	requests   uint32
+	missing    [2]uint32 // bytes that never arrived, though later ones did
 	resetN     uint32
 	resetTTL   uint8
 	resetUsual uint8
@@ -473,6 +474,14 @@ func (t *Table) pass(i uint32, d, n int, ts int64, data []byte, size int) {
 func (t *Table) finish(i uint32) {
 	f := &t.flows[i]
 	for d := range f.half {
+		if h := &f.half[d]; h.held != 0 {
+			// What the other side never acknowledged never arrived.
+			hole := int32(t.held.at(h.held).seq - h.next)
+			if o := &f.half[1-d]; hole > 0 && o.bits&halfTTL != 0 && int32(o.acked-h.next) <= 0 {
+				f.missing[d] = uint32(hole)
+				t.held.drop(h)
+			}
+		}
 		for f.half[d].held != 0 {
 			t.jump(i, d)
 			f = &t.flows[i]
@@ -507,6 +516,12 @@ func (t *Table) fate(f *flow, e *Exchange) Ending {
 		e.Unaware = int32(s.closeAck-e.startSeq) <= 0
 	}
 	by := f.closer
+	if f.missing[1] > 0 {
+		// The server answered, and closed perhaps; not all of it arrived.
+		if by = Nobody; c.closeT != 0 {
+			by = Client
+		}
+	}
 	if by == Client && s.closeT != 0 && c.closeT >= e.Start && s.bits&halfRST != 0 && s.closeT <= c.closeT {
 		by = Server
 	}
@@ -565,7 +580,7 @@ func (t *Table) describe(f *flow) *Conn {
 	}
 	for d := range f.half {
 		h := &f.half[d]
-		c.Bytes[d], c.Retransmits[d], c.ZeroWindows[d] = h.bytes, int(h.retrans), int(h.zeros)
+		c.Bytes[d], c.Retransmits[d], c.ZeroWindows[d], c.Missing[d] = h.bytes, int(h.retrans), int(h.zeros), int(f.missing[d])
 	}
 	if x := t.tls[f.num]; x != nil {
 		c.TLS = x.TLS

@@ -3,7 +3,6 @@ package backlogoverflow
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"culprit/internal/cause"
@@ -138,13 +137,7 @@ func lossy(e *failure.Episode, to string) (cause.Signal, bool) {
 		if c.Server != to || !c.Connect.Known {
 			continue
 		}
-		again := 0
-		for _, p := range c.Packets {
-			if strings.HasPrefix(p.Says, "sent again") {
-				again++
-			}
-		}
-		if again > 0 {
+		if again, _, _ := cause.SentAgain(c); again > 0 {
 			n++
 			facts = append(facts, c)
 		}

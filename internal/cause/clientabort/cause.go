@@ -47,6 +47,9 @@ func explain(e *failure.Episode) cause.Opinion {
 					s.Plain = true
 				}
 			}
+			if n := stuck(e); n > 0 {
+				s = cause.Against(8, "who gives up on what does not get through is not the cause", fmt.Sprintf("%s had sent data again and again without an acknowledgement", cause.Count(n, "connection")), cause.CiteConns(e.Failures)...)
+			}
 			s.Proof = s.Weight > 0 && e.Gateway.Role == fact.RoleGateway && frontLeg(e)
 		}
 		o.Signals = append(o.Signals, s)
@@ -69,6 +72,23 @@ func onWire(e *failure.Episode) bool {
 		}
 	}
 	return true
+}
+
+// stuck counts the connections whose packets did not get through, if that is
+// most of them.
+func stuck(e *failure.Episode) int {
+	n := 0
+	for _, f := range e.Failures {
+		if c := cause.LastConn(f); c != nil {
+			if again, _, _ := cause.SentAgain(c); again > 2 {
+				n++
+			}
+		}
+	}
+	if n*2 < len(e.Failures) {
+		return 0
+	}
+	return n
 }
 
 // frontLeg: the leg on which the one who asked left is that in front of a

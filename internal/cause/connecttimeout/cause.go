@@ -58,11 +58,19 @@ func explain(e *failure.Episode) cause.Opinion {
 			"on the server: ss -ltn | grep " + cause.PortOf(f.Backend.Address) + "   # Recv-Q at its Send-Q means a full accept queue",
 			"firewalls on both: nft list ruleset; firewall-cmd --list-all; security groups and NetworkPolicies",
 		}},
-		Next: []cause.Next{{
+		Next: append([]cause.Next{{
 			Evidence: "counters of dropped connections on the server", Command: "nstat -az TcpExtListenOverflows TcpExtListenDrops; ss -ltn",
 			WouldTell: "whether the accept queue overflowed, or the packets never arrived",
-		}},
+		}}, capture(e)...),
 	}
+}
+
+// capture asks for packets where there are none.
+func capture(e *failure.Episode) []cause.Next {
+	if cause.Captured(e.Failures) {
+		return nil
+	}
+	return []cause.Next{cause.CaptureNext(e.Failures[0].Backend.Address, "whether the server answers others in the same seconds: then its queue is full, or else it is gone or barred")}
 }
 
 // onWire adds what packets tell: how often it was asked, or who said no.

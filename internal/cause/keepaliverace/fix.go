@@ -82,10 +82,9 @@ func next(e *failure.Episode) []cause.Next {
 			WouldTell: "a race leaves no line there; a crash, a kill or a recycled worker does",
 		})
 	}
-	out = append(out, cause.Next{
-		Evidence: "a packet capture at the server's port", Command: "tcpdump -i any -w culprit.pcap 'tcp port " + cause.PortOf(e.Failures[0].Backend.Address) + "'",
-		WouldTell: "the idle age of the failing connection and who closed it",
-	})
+	if !cause.Captured(e.Failures) {
+		out = append(out, cause.CaptureNext(e.Failures[0].Backend.Address, "the idle age of the failing connection and who closed it: one failed request in it proves the race"))
+	}
 	return out
 }
 

@@ -20,6 +20,8 @@ const (
 	// leastRest is the shortest time-out of idle connections that is thought
 	// of where none is known.
 	leastRest = 900 * time.Millisecond
+	// pair is how near each other two rests alone must be.
+	pair = 150 * time.Millisecond
 	// tooShort: no server has so short a one unless it is measured or
 	// configured so.
 	tooShort = 700 * time.Millisecond
@@ -125,8 +127,13 @@ func unmeasured(fs []*failure.Failure, rests []time.Duration) (cause.Signal, boo
 	}
 	says := fmt.Sprintf("%s ran into a close that the server's side had already decided on, after %s of rest", cause.Count(len(fs), "request"), exact(mid))
 	facts := cause.CiteConns(fs)
+	for _, f := range fs {
+		if n := cause.LastConn(f).Together.Or(0); n >= 2 {
+			return cause.Against(10, "a time-out of idle connections would show in those; what ends a process closes connections of any age", fmt.Sprintf("%s; %s that had rested for other times closed in the same hundredth of a second", says, cause.Count(int(n), "more connection")), facts...), true
+		}
+	}
 	switch {
-	case together >= 2 && together*10 >= len(rests)*7:
+	case together >= 3 && together*10 >= len(rests)*7 || len(rests) == 2 && sorted[1]-sorted[0] < pair:
 		s := cause.For(16, "what ends a process closes connections of any age; these had all rested equally long", says, facts...)
 		s.Proof = together >= 3
 		return s, true
@@ -210,7 +217,7 @@ func wentDown(e *failure.Episode) (cause.Signal, bool) {
 	if hit == 0 || hit*2 < len(e.Failures) {
 		return cause.Signal{}, false
 	}
-	return cause.Against(12, "a process that ends closes all its connections, idle or not", fmt.Sprintf("the server's process went away within %s of %d of %d failures", cause.Span(around), hit, len(e.Failures)), facts...).In("died"), true
+	return cause.Against(20, "a process that ends closes all its connections, idle or not", fmt.Sprintf("the server's process went away within %s of %d of %d failures", cause.Span(around), hit, len(e.Failures)), facts...).In("died"), true
 }
 
 // nextElse asks what else closed the connections.

@@ -25,7 +25,7 @@ var Cause = cause.Cause{
 		"make the MTU of tunnels and pods small enough for the path, or clamp the segment size: iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
 		"let ICMP fragmentation-needed through",
 	},
-	Mechanisms: []fact.Mechanism{fact.ReplyTimedOut, fact.ConnectTimedOut, fact.TLSFailed, fact.CutMidReply},
+	Mechanisms: []fact.Mechanism{fact.ReplyTimedOut, fact.ClientGone, fact.ConnectTimedOut, fact.TLSFailed, fact.CutMidReply},
 	Troubles:   []fact.EventKind{fact.NetworkTrouble},
 	Over:       []string{"tls-handshake"},
 	Prior:      -4,
@@ -35,11 +35,28 @@ var Cause = cause.Cause{
 
 func explain(e *failure.Episode) cause.Opinion {
 	var o cause.Opinion
+	if e.Mechanism == fact.ClientGone {
+		// Of clients that left, only packets tell that their requests hung.
+		s, claims := onWire(e)
+		if s.Says == "" {
+			return o
+		}
+		o.Signals = append(o.Signals, s)
+		if o.Claims = claims; len(claims) == len(e.Failures) {
+			o.Claims = nil
+		}
+		return advised(o)
+	}
 	if s, claims, ok := cause.NearEvents(e, e.World.Of(fact.NetworkTrouble), 30*time.Second, 5*time.Second, func(n int, x *fact.Event) string {
 		return "the network had trouble then: " + cause.Cut(x.Detail, 120)
 	}); ok {
 		s.Weight = min(s.Weight, 18) // trouble on a link may concern another path
 		o.Signals, o.Claims = append(o.Signals, s), claims
+	}
+	if s, claims := onWire(e); s.Says != "" {
+		if o.Signals = append(o.Signals, s); o.Claims == nil && len(claims) < len(e.Failures) {
+			o.Claims = claims
+		}
 	}
 	var hang []*failure.Failure
 	for _, f := range e.Failures {
@@ -58,6 +75,10 @@ func explain(e *failure.Episode) cause.Opinion {
 	if len(o.Signals) == 0 {
 		return o
 	}
+	return advised(o)
+}
+
+func advised(o cause.Opinion) cause.Opinion {
 	o.Fix = cause.Fix{
 		Summary: "Find the size above which packets are lost, and make the MTU on that path agree.",
 		Steps: []string{
@@ -66,5 +87,9 @@ func explain(e *failure.Episode) cause.Opinion {
 			"iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
 		},
 	}
+	o.Next = []cause.Next{{
+		Evidence: "whether large packets pass", Command: "ping -M do -s 1472 -c 3 SERVER; ping -M do -s 1372 -c 3 SERVER",
+		WouldTell: "the size above which packets are lost; none means that the way takes them all",
+	}}
 	return o
 }

@@ -93,6 +93,9 @@ func onWire(e *failure.Episode) (cause.Signal, bool) {
 	best := ""
 	for _, x := range e.Failures {
 		for _, p := range cause.LastConn(x).Packets {
+			if p.FromServer && (p.Flags == "FIN" || p.Flags == "RST") {
+				break // what comes after only answers that
+			}
 			words, ok := strings.CutPrefix(p.Says, "TLS alert: ")
 			if !ok {
 				continue

@@ -18,7 +18,7 @@ func (r *reader) fold(e *entry, out source.Sink) bool {
 	}
 	status := source.Int(e.status)
 	switch status.N {
-	case 408, 444, 460, 499:
+	case 408, 413, 444, 460, 499:
 		return false
 	}
 	if status.N < 100 || status.N >= 500 {

@@ -191,7 +191,7 @@ func (n *line) ordinary() bool {
 // good reports whether a status speaks of no trouble with a server.
 func good(status int64) bool {
 	switch status {
-	case 408, 444, 460, 499:
+	case 408, 413, 444, 460, 499:
 		return false
 	}
 	return status >= 100 && status < 500

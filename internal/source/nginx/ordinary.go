@@ -36,7 +36,7 @@ func (f *filler) ordinary(v *values, o *source.Ordinary) bool {
 // refused reports whether a status from 400 on is the client's own doing, of
 // which [filler.judge] says nothing.
 func (v *values) refused(status int) bool {
-	return status < 429 && status != 408 && v.has&(1<<kLimit) == 0
+	return status < 429 && status != 408 && status != 413 && v.has&(1<<kLimit) == 0
 }
 
 // instant reads when it ended.

@@ -32,6 +32,7 @@ type call struct {
 	again bool
 
 	over   bool // it ended, as the following tell
+	lost   bool // an early answer, which the one who asked may not have read
 	gaveUp bool // the one who asked did, before the answer
 	tried  fact.Attempt
 	conn   *fact.Conn    // of one that failed

@@ -29,6 +29,9 @@ func (r *reader) connOf(c *wire.Conn, what asked, try *fact.Attempt) *fact.Conn 
 		Requests: fact.Num(c.Requests), BytesIn: fact.Num(int64(c.Bytes[1])), BytesOut: fact.Num(int64(c.Bytes[0])),
 		Retransmits: fact.Num(c.Retransmits[0] + c.Retransmits[1]), ZeroWindows: fact.Num(c.ZeroWindows[0] + c.ZeroWindows[1]), ServerName: c.TLS.ServerName,
 	}
+	if n := max(c.Missing[0], c.Missing[1]); n > 0 {
+		x.Missing = fact.Num(n)
+	}
 	if c.SYNs > 0 {
 		x.SYNs = fact.Num(c.SYNs)
 	}
@@ -111,6 +114,9 @@ func words(m wire.Mark, c *wire.Conn, what asked) (flags, says string) {
 	case wire.MarkSYNACK:
 		return "SYN ACK", ""
 	case wire.MarkFIN:
+		if n := c.Missing[m.From-1]; n > 0 {
+			return "FIN", fmt.Sprintf("behind %d bytes that never arrived", n)
+		}
 		return "FIN", ""
 	case wire.MarkFINACK:
 		return "ACK", ""

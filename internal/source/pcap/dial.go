@@ -233,8 +233,12 @@ func (r *reader) quiet(d *dial) {
 // another address or by trying again: nobody was failed.
 func (r *reader) replaced(d *dial) bool {
 	from := machine(d.client.Addr())
+	busy := r.busy(d)
 	for i := range r.opens {
 		o := &r.opens[i]
+		if o.server.IP == d.server.IP && busy {
+			continue
+		}
 		if o.taken || o.server.Port != d.server.Port || o.at < d.from-beside || o.from > d.to+instead {
 			continue
 		}
@@ -247,6 +251,28 @@ func (r *reader) replaced(d *dial) bool {
 		}
 	}
 	return false
+}
+
+// The stretch around a failed connection over which others to the same server
+// are counted, and how many may be expected in the time in which one would
+// stand in for it, before no one does: it was for another request.
+const (
+	around   = int64(5e9)
+	byChance = 0.5
+)
+
+// busy: the machine opens connections to that very server so often that one
+// follows by chance.
+func (r *reader) busy(d *dial) bool {
+	n := 0
+	for i := range r.opens {
+		o := &r.opens[i]
+		if o.server == d.server && o.client.IP == d.client.IP && o.from > d.from-around && o.from < d.to+around {
+			n++
+		}
+	}
+	window := float64(d.to - d.from + instead)
+	return float64(n)*window/(window+2*float64(around)) > byChance
 }
 
 // fronted: the machine that asked is a gateway whose own requests are in the

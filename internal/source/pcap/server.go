@@ -28,7 +28,7 @@ type server struct {
 	conns, requests int
 	rests           []rest // idle connections that it closed
 	counted         []counted
-	most            int // requests on one connection
+	most            int // answered requests on one connection
 	connect         []time.Duration
 	closings        []int64 // when it closed connections, the last of them; not those closed because the answer was given
 	atOnce          int     // connections closed right after an answer
@@ -141,7 +141,9 @@ func answer(e *wire.Exchange, head, body []byte) *source.Answer {
 // asked counts a request.
 func (s *server) asked(e *wire.Exchange) {
 	s.requests++
-	s.most = max(s.most, e.Index)
+	if e.Status > 0 {
+		s.most = max(s.most, e.Index)
+	}
 }
 
 // soon is how soon after an answer a close belongs to it.
@@ -292,7 +294,7 @@ const leastCloses = 3
 func (r *reader) recycles(s *server, p fact.Party) {
 	same, last := 0, counted{}
 	for _, c := range s.counted {
-		if c.requests == s.most {
+		if c.requests == s.most || c.requests == s.most+1 { // one more may have run into the close
 			same, last = same+1, c
 		}
 	}

@@ -36,6 +36,12 @@ func (r *reader) try(c *call, f wire.Flow, e *wire.Exchange) {
 	}
 	a.Took = fact.Lasting(e.Took(r.now))
 	a.Ended, a.Errno = mechanism(e, f)
+	if a.Ended == fact.ClientGone && f.Conn().Missing[1] > 0 {
+		// The one who asked waited for what never arrived.
+		if a.Ended = fact.ReplyTimedOut; e.First != 0 {
+			a.Ended = fact.CutMidReply
+		}
+	}
 	c.tried = a
 	if a.Ended == "" {
 		return
@@ -51,6 +57,7 @@ func (r *reader) try(c *call, f wire.Flow, e *wire.Exchange) {
 		c.tried.Connect = fact.Lasting(time.Duration(w.Answered - w.LastSYN))
 	}
 	c.tried.ConnID = streamID(c.stream)
+	c.lost = a.Ended == fact.EarlyReply && e.Sent > e.First
 	c.gaveUp = e.Ended == wire.ClientReset || e.Ended == wire.ClientClosed
 	if e.HasClosed && (e.ClosedAgo >= 0 || e.Unaware) {
 		c.tried.ClosedAgo = fact.Lasting(e.ClosedAgo)
@@ -292,6 +299,9 @@ func (r *reader) complete(c *call, q *fact.Request) {
 		q.Status = x.tried.Status
 	}
 	last := &q.Attempts[len(q.Attempts)-1]
+	if c.lost && last.Ended == fact.EarlyReply {
+		q.Status = fact.Int{} // who is still sending when the reset comes does not get to read it
+	}
 	if last.Ended == "" && last.Status.Known && last.Status.N >= 500 {
 		if sv.answers() || !gatewayStatus(last.Status.N) {
 			last.Ended, q.Writer = fact.AppAnswered, fact.WriterBackend
