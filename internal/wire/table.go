@@ -196,7 +196,8 @@ func (t *Table) find(k *key) uint32 {
 	return 0
 }
 
-// open makes a flow.
+// open makes a flow. Only here may flows move in memory: pointers to them hold
+// from one segment to the next.
 func (t *Table) open(k *key) uint32 {
 	if t.used >= t.opt.MaxFlows {
 		t.evict(false)
