@@ -82,6 +82,7 @@ type Exchange struct {
 	connect  bool  // CONNECT
 	slow     bool
 	ended    bool // the answer is whole
+	broken   bool // it goes on in a way that it cannot
 }
 
 // Took is how long it was from the first byte of the request to the end, or to

@@ -504,6 +504,9 @@ func (t *Table) fate(f *flow, e *Exchange) Ending {
 	if e.ended {
 		return Answered
 	}
+	if e.broken {
+		return ServerCut
+	}
 	c, s := &f.half[0], &f.half[1]
 	if s.bits&halfTTL == 0 || t.missed(f) || s.state == isLost && (e.Opaque || e.First != 0) {
 		return Open // of what the server sent, not all was captured

@@ -12,7 +12,8 @@ const (
 	atStart       state = iota // a message's head
 	inBody                     // left bytes
 	inClose                    // a body up to the close
-	inSize                     // a chunk's size, as far as it came in left
+	inSize                     // a chunk's size
+	inDigits                   // the same, as far as it came in left
 	inExt                      // the rest of that line
 	inChunk                    // left bytes of a chunk
 	inChunkEnd                 // the line end behind it
@@ -64,6 +65,13 @@ func (t *Table) chunked(i uint32, d, n int, ts int64, data []byte) []byte {
 		switch h.state {
 		case inSize:
 			v := hex(c)
+			if v > 15 {
+				t.noChunk(i, d)
+				return nil
+			}
+			h.state, h.left = inDigits, uint64(v)
+		case inDigits:
+			v := hex(c)
 			switch {
 			case v < 16 && h.left < 1<<56:
 				h.left = h.left<<4 | uint64(v)
@@ -73,9 +81,11 @@ func (t *Table) chunked(i uint32, d, n int, ts int64, data []byte) []byte {
 					return data[k+1:]
 				}
 				h.state = inTrailer
-			case c == '\r':
-			default:
+			case c == ';', c == ' ', c == '\t', c == '\r':
 				h.state = inExt
+			default:
+				t.noChunk(i, d)
+				return nil
 			}
 		case inExt:
 			if c == '\n' {
@@ -86,8 +96,13 @@ func (t *Table) chunked(i uint32, d, n int, ts int64, data []byte) []byte {
 				h.state = inTrailer
 			}
 		case inChunkEnd:
-			if c == '\n' {
+			switch c {
+			case '\r':
+			case '\n':
 				h.state, h.left = inSize, 0
+			default:
+				t.noChunk(i, d)
+				return nil
 			}
 		case inTrailer:
 			switch c {
@@ -105,6 +120,20 @@ func (t *Table) chunked(i uint32, d, n int, ts int64, data []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// noChunk: what should be a chunk's frame is none: an application wrote an error
+// page into its answer, for one. Whoever closes then, the answer is cut, and
+// nothing of its side can be read from there on.
+func (t *Table) noChunk(i uint32, d int) {
+	f := &t.flows[i]
+	if f.half[d].state = isLost; d == 0 {
+		return
+	}
+	f.half[1].state = isOpaque
+	if e := t.answering(f); e != nil {
+		e.broken = true
+	}
 }
 
 func hex(c byte) byte {

@@ -40,6 +40,35 @@ func TestHTTP(t *testing.T) {
 			c.Close(server)
 		}, `1 GET /a 200 server cut 3
 		stream 0 40000>80 http fin by server`},
+		{"an error page within a chunked answer", func(w *wiretest.Wire) {
+			c := shop(w)
+			c.Client(get("/a"))
+			c.Server(head + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+			c.Server("HTTP/1.1 500 Internal Server Error\r\n\r\n")
+			c.Close(server)
+		}, `1 GET /a 200 server cut 3
+		stream 0 40000>80 http fin by server`},
+		{"the same, and the client closes", func(w *wiretest.Wire) {
+			c := shop(w)
+			c.Client(get("/a"))
+			c.Server(head + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nHTTP/1.1 500 Internal Server Error\r\n\r\n")
+			c.Close(client)
+		}, `1 GET /a 200 server cut 3
+		stream 0 40000>80 http fin by client`},
+		{"chunks that do not end where they say", func(w *wiretest.Wire) {
+			c := shop(w)
+			c.Client(get("/a"))
+			c.Server(head + "Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n")
+			c.RST(server)
+		}, `1 GET /a 200 server cut 3
+		stream 0 40000>80 http rst by server reset by server`},
+		{"a chunk of more bytes than there are numbers", func(w *wiretest.Wire) {
+			c := shop(w)
+			c.Client(get("/a"))
+			c.Server(head + "Transfer-Encoding: chunked\r\n\r\n100000000000000000\r\nabc")
+			c.Close(server)
+		}, `1 GET /a 200 server cut 0
+		stream 0 40000>80 http fin by server`},
 		{"up to the close", func(w *wiretest.Wire) {
 			c := shop(w)
 			c.Client(get("/a"))
