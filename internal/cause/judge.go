@@ -301,11 +301,7 @@ func (v *Verdict) decide(best *opinion, e *failure.Episode) {
 		if len(v.Next) == 0 {
 			v.Next = nextFor(e)
 		}
-		for _, s := range best.Signals {
-			if s.Plain {
-				v.Signals = append(v.Signals, s)
-			}
-		}
+		v.Signals = plain(best.Signals)
 		return
 	}
 	v.Cause, v.Blame, v.Fix = best.cause, best.Blame, best.Fix
