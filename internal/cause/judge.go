@@ -463,6 +463,7 @@ func (v *Verdict) absorb(w *Verdict) {
 			}
 		}
 	}
+	slices.SortStableFunc(v.Signals, func(a, b Signal) int { return cmp.Compare(b.Weight, a.Weight) })
 	if v.First.IsZero() || !w.First.IsZero() && w.First.Before(v.First) {
 		v.First = w.First
 	}
