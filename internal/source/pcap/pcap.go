@@ -63,6 +63,8 @@ type reader struct {
 	conns    map[told]bool
 	quieted  int // of these, for no request
 	counts   counts
+	// Packets with payload, and those of which some was captured.
+	carry, carried int
 }
 
 // counts are what a capture holds.
@@ -125,7 +127,12 @@ func (r *reader) follow(src *wire.Reader) error {
 		}
 		switch wire.Decode(p.Link, p.Data, p.Orig, &s) {
 		case wire.TCP:
-			r.now = p.Time
+			if r.now = p.Time; s.Len > 0 {
+				r.carry++
+				if len(s.Payload) > 0 {
+					r.carried++
+				}
+			}
 			r.table.Segment(p.N, p.Time, &s)
 		case wire.Unreachable:
 			r.now = p.Time
