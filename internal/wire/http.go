@@ -394,7 +394,7 @@ func (t *Table) answer(i uint32, n int, ts int64, at part, head, rest []byte) {
 	if e == nil {
 		e = t.newEx(f, i)
 		e.Unpaired, e.ReqWhole = true, true
-		if f.has(synSeen) {
+		if int32(h.acked-f.half[0].next) > 0 { // it acknowledges what has yet to come
 			t.stray[f.num] = at.t
 		}
 		e.Start, e.StartN = at.t, at.n

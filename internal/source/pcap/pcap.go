@@ -104,6 +104,8 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	}
 	var bad *wire.CorruptError
 	switch {
+	case errors.Is(err, io.EOF) && r.carry > 0 && r.carried*100 < r.carry:
+		return errHeaders
 	case errors.Is(err, io.EOF):
 		return nil
 	case errors.As(err, &bad):
@@ -111,6 +113,12 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	}
 	return fmt.Errorf("packet %d: %w", r.n+1, err)
 }
+
+// errHeaders says that a capture shows connections and nothing of requests.
+var errHeaders = errors.New("its packets are cut before what they carry, so requests cannot be read: record with tcpdump -s 256 or more")
+
+// legible is how much of a packet's payload tells what it is, in bytes.
+const legible = 16
 
 // follow follows every packet.
 func (r *reader) follow(src *wire.Reader) error {
@@ -129,7 +137,7 @@ func (r *reader) follow(src *wire.Reader) error {
 		case wire.TCP:
 			if r.now = p.Time; s.Len > 0 {
 				r.carry++
-				if len(s.Payload) > 0 {
+				if len(s.Payload) >= min(s.Len, legible) {
 					r.carried++
 				}
 			}
