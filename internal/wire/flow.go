@@ -148,8 +148,6 @@ func (t *Table) Segment(n int, ts int64, s *Segment) {
 	}
 	if s.Flags&(SYN|RST|FIN) != 0 || !seen(h) {
 		t.control(i, d, n, ts, s)
-		f = &t.flows[i]
-		h = &f.half[d]
 	}
 	if s.Flags&ACK != 0 {
 		t.acked(i, d, n, ts, s)
@@ -157,7 +155,6 @@ func (t *Table) Segment(n int, ts int64, s *Segment) {
 	if s.Len > 0 && s.Flags&(SYN|RST) == 0 {
 		t.data(i, d, n, ts, s)
 	}
-	f = &t.flows[i]
 	if s.Flags&FIN != 0 && s.Flags&RST == 0 {
 		t.fin(i, d, n, ts, s)
 	}
@@ -445,12 +442,11 @@ func (t *Table) again(f *flow, d, n int, ts int64, s *Segment) {
 // pass hands new payload on. Of size bytes, data was captured.
 func (t *Table) pass(i uint32, d, n int, ts int64, data []byte, size int) {
 	f := &t.flows[i]
-	h := &f.half[d]
 	marks := f.marks
 	t.quiet = false
 	t.read(i, d, n, ts, data)
 	f = &t.flows[i]
-	h = &f.half[d]
+	h := &f.half[d]
 	if missing := size - len(data); missing > 0 {
 		t.snapped = true
 		t.gap(i, d, missing)

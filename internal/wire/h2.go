@@ -24,10 +24,9 @@ type h2side struct {
 	dec   *hpack.Decoder
 	block []byte // a header block that goes on in CONTINUATION
 	// of is the stream of that block, and last whether it ends the stream.
-	of    uint32
-	end   bool
-	lost  bool
-	ready bool
+	of   uint32
+	end  bool
+	lost bool
 }
 
 // The frames of HTTP/2 that are read.

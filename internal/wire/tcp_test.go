@@ -353,7 +353,7 @@ func TestShuffle(t *testing.T) {
 	ask := get("/a") + wiretest.Post("/b", strings.Repeat("b", 900)) + get("/c")
 	answers := ok(strings.Repeat("1", 700)) + wiretest.Chunked("one", strings.Repeat("2", 400), "three") + ok("hello")
 	const want = "1 GET /a 200 answered 700/700\n2 POST /b 200 answered 408 sent 900\n3 GET /c 200 answered 5/5\nstream 0 40000>80 http fin by server idle"
-	for seed := range uint64(300) {
+	for seed := range uint64(100) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		w := wiretest.New()
 		c := shop(w)

@@ -66,7 +66,7 @@ type reader struct {
 
 // counts are what a capture holds.
 type counts struct {
-	requests, refused, unanswered, tls int
+	refused, unanswered, tls int
 }
 
 // maxConns bounds the connections stated with their packets: as many failures
