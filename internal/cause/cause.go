@@ -265,3 +265,13 @@ func percent(p float64) string {
 func Itself(e *failure.Episode, weight float64, why, says string) Signal {
 	return For(weight, why, says, Cite(e.Failures)...).AsProof()
 }
+
+// plain are the signals whose words hold whatever the cause.
+func plain(in []Signal) (out []Signal) {
+	for _, s := range in {
+		if s.Plain {
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -301,11 +301,7 @@ func (v *Verdict) decide(best *opinion, e *failure.Episode) {
 		if len(v.Next) == 0 {
 			v.Next = nextFor(e)
 		}
-		for _, s := range best.Signals {
-			if s.Plain {
-				v.Signals = append(v.Signals, s)
-			}
-		}
+		v.Signals = plain(best.Signals)
 		return
 	}
 	v.Cause, v.Blame, v.Fix = best.cause, best.Blame, best.Fix
@@ -467,6 +463,7 @@ func (v *Verdict) absorb(w *Verdict) {
 			}
 		}
 	}
+	slices.SortStableFunc(v.Signals, func(a, b Signal) int { return cmp.Compare(b.Weight, a.Weight) })
 	if v.First.IsZero() || !w.First.IsZero() && w.First.Before(v.First) {
 		v.First = w.First
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -272,40 +273,47 @@ func Endings(w *failure.World) []*Ending {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b *Ending) int { return a.At.Compare(b.At) })
+	if len(out) == 0 {
+		return nil
+	}
+	answers := Answers(w)
 	for _, x := range out {
-		x.Back = answeredAfter(w, x.Address, x.Until)
+		at := answers[x.Address]
+		if i := sort.Search(len(at), func(i int) bool { return at[i].After(x.Until) }); i < len(at) {
+			x.Back = at[i]
+		}
 	}
 	return out
 }
 
-// answeredAfter is when an address is first known to have answered after t.
-func answeredAfter(w *failure.World, address string, t time.Time) time.Time {
-	var first time.Time
-	see := func(at time.Time) {
-		if at.After(t) && (first.IsZero() || at.Before(first)) {
-			first = at
+// Answers are the instants at which addresses are known to have answered, in
+// their order.
+func Answers(w *failure.World) map[string][]time.Time {
+	out := map[string][]time.Time{}
+	see := func(r *fact.Request) {
+		for _, a := range r.Attempts {
+			if a.Status.Known && a.Address != "" && !r.Time.IsZero() {
+				out[a.Address] = append(out[a.Address], r.Time)
+			}
 		}
 	}
 	for _, r := range w.Controls {
-		for _, a := range r.Attempts {
-			if a.Address == address && a.Status.Known {
-				see(r.Time)
-			}
-		}
+		see(r)
 	}
 	for _, f := range slices.Concat(w.Failures, w.Recovered) {
 		for _, r := range f.Seen {
-			for _, a := range r.Attempts {
-				if a.Address == address && a.Status.Known {
-					see(r.Time)
-				}
-			}
-		}
-		if c := cutConn(f); c != nil && c.Server == address {
-			see(c.Opened)
+			see(r)
 		}
 	}
-	return first
+	for _, c := range w.Conns {
+		if c.Connect.Known && !c.Opened.IsZero() {
+			out[c.Server] = append(out[c.Server], c.Opened)
+		}
+	}
+	for _, at := range out {
+		slices.SortFunc(at, time.Time.Compare)
+	}
+	return out
 }
 
 // keysOf are the keys of both, sorted.

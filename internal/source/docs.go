@@ -89,6 +89,7 @@ func (f *feeder) readStream(o *opened, out *sink) {
 		rep.Counts[what] = n
 	}}
 	err := o.stream.ReadStream(f.env, in, out)
+	rep.Backwards = 0 // facts of a stream are stated when they are known, not in the order of their times
 	if err != nil {
 		rep.Err = fmt.Errorf("read to its end: %w", err)
 	}

@@ -69,7 +69,7 @@ func length(v []byte) int64 {
 // requestFields fills e from a request's head.
 func (t *Table) requestFields(e *Exchange, head []byte) body {
 	b := body{length: -1}
-	line, rest, _ := bytes.Cut(head, []byte{'\n'})
+	line, _, _ := bytes.Cut(head, []byte{'\n'})
 	line = bytes.TrimRight(line, "\r")
 	method, line, _ := bytes.Cut(line, []byte{' '})
 	target := line
@@ -81,24 +81,38 @@ func (t *Table) requestFields(e *Exchange, head []byte) body {
 	}
 	e.Method, e.Target = e.keep(method, 24), e.keep(bytes.TrimSpace(target), maxTarget)
 	e.noBody, e.connect = string(method) == "HEAD", string(method) == "CONNECT"
-	for len(rest) > 0 {
-		if !t.wanted[rest[0]|0x20] {
-			rest = nextLine(rest)
-			continue
-		}
-		var name, value []byte
-		name, value, rest = fieldOf(rest)
+	for _, x := range t.lines {
+		name, value, _ := fieldOf(head[x.from:x.to])
 		t.field(e, &b, name, value)
 	}
 	return b
 }
 
-// nextLine passes over a line.
-func nextLine(b []byte) []byte {
-	if k := bytes.IndexByte(b, '\n'); k >= 0 {
-		return b[k+1:]
+// lines are the fields of a head that are looked at.
+type lines []struct{ from, to int32 }
+
+// maxLines bounds those of one head.
+const maxLines = 256
+
+// lineUp finds a side's lines of a head that are looked at, and returns how long
+// the head is with its empty line; negative if it goes on.
+func (t *Table) lineUp(b []byte, d int) int {
+	t.lines = t.lines[:0]
+	for pos, first := 0, true; ; first = false {
+		k := bytes.IndexByte(b[pos:], '\n')
+		if k < 0 {
+			return -1
+		}
+		line := b[pos : pos+k]
+		switch {
+		case first:
+		case k == 0, k == 1 && line[0] == '\r':
+			return pos + k + 1
+		case t.wanted[d][line[0]|0x20] && len(t.lines) < maxLines:
+			t.lines = append(t.lines, struct{ from, to int32 }{int32(pos), int32(pos + k)})
+		}
+		pos += k + 1
 	}
-	return nil
 }
 
 // field takes one field of a request.
@@ -155,16 +169,10 @@ func statusLine(head []byte) (status int, proto byte, ok bool) {
 }
 
 // answerFields reads what an answer's head tells of its body.
-func answerFields(head []byte) body {
+func (t *Table) answerFields(head []byte) body {
 	b := body{length: -1}
-	_, rest, _ := bytes.Cut(head, []byte{'\n'})
-	for len(rest) > 0 {
-		if c := rest[0] | 0x20; c != 'c' && c != 't' && c != 'u' {
-			rest = nextLine(rest)
-			continue
-		}
-		var name, value []byte
-		name, value, rest = fieldOf(rest)
+	for _, x := range t.lines {
+		name, value, _ := fieldOf(head[x.from:x.to])
 		if len(name) == 0 {
 			continue
 		}

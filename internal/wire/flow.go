@@ -339,7 +339,6 @@ func (t *Table) fin(i uint32, d, n int, ts int64, s *Segment) {
 	if s.Seq+uint32(s.Len) == h.next {
 		t.ended(i, d) // else something before it has not come yet
 	}
-	f = &t.flows[i]
 	if f.half[0].bits&f.half[1].bits&halfFIN != 0 {
 		t.settles(i, ts)
 	}
@@ -389,7 +388,7 @@ func (t *Table) data(i uint32, d, n int, ts int64, s *Segment) {
 	switch {
 	case off == 0:
 		t.pass(i, d, n, ts, s.Payload, s.Len)
-		if f = &t.flows[i]; f.half[d].held != 0 {
+		if h.held != 0 {
 			t.unhold(i, d)
 		}
 	case off < 0:
@@ -399,7 +398,7 @@ func (t *Table) data(i uint32, d, n int, ts int64, s *Segment) {
 		}
 		cut := int(-off)
 		t.pass(i, d, n, ts, s.Payload[min(cut, len(s.Payload)):], s.Len-cut)
-		if f = &t.flows[i]; f.half[d].held != 0 {
+		if h.held != 0 {
 			t.unhold(i, d)
 		}
 	default:
@@ -442,17 +441,14 @@ func (t *Table) again(f *flow, d, n int, ts int64, s *Segment) {
 // pass hands new payload on. Of size bytes, data was captured.
 func (t *Table) pass(i uint32, d, n int, ts int64, data []byte, size int) {
 	f := &t.flows[i]
+	h := &f.half[d]
 	marks := f.marks
 	t.quiet = false
 	t.read(i, d, n, ts, data)
-	f = &t.flows[i]
-	h := &f.half[d]
 	if missing := size - len(data); missing > 0 {
 		t.snapped = true
 		t.gap(i, d, missing)
 		t.snapped = false
-		f = &t.flows[i]
-		h = &f.half[d]
 	}
 	h.next += uint32(size)
 	h.bytes += uint64(size)
@@ -480,7 +476,6 @@ func (t *Table) finish(i uint32) {
 		}
 		for f.half[d].held != 0 {
 			t.jump(i, d)
-			f = &t.flows[i]
 		}
 	}
 	for f.first != 0 {

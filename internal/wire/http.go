@@ -191,8 +191,10 @@ func (t *Table) head(i uint32, d, n int, ts int64, data []byte) []byte {
 		}
 		b = t.parts.all[h.part].data
 	}
-	k := headEnd(b[max(0, before-3):])
-	if k >= 0 {
+	k := 0
+	if before == 0 {
+		k = t.lineUp(b, d)
+	} else if k = headEnd(b[max(0, before-3):]); k >= 0 {
 		k += max(0, before-3)
 	}
 	// What is known of a beginning need not be asked again of each packet.
@@ -215,6 +217,7 @@ func (t *Table) head(i uint32, d, n int, ts int64, data []byte) []byte {
 		t.scratch = append(t.scratch[:0], b[:k]...)
 		t.parts.put(&h.part)
 		b = t.scratch
+		t.lineUp(b, d)
 	}
 	rest := data[k-before:]
 	t.message(i, d, n, ts, at, b[:k], rest)
@@ -385,7 +388,7 @@ func (t *Table) answer(i uint32, n int, ts int64, at part, head, rest []byte) {
 	e.Status, e.Proto = status, proto
 	e.First, e.FirstN, e.End, e.EndN = at.t, at.n, ts, uint32(n)
 	e.Early = !e.ReqWhole
-	b := answerFields(head)
+	b := t.answerFields(head)
 	if b.length >= 0 {
 		e.Want = b.length
 	}
@@ -482,6 +485,7 @@ func (t *Table) cutHead(i uint32, d int) bool {
 	t.parts.put(&h.part)
 	before := t.Stats.Requests + t.Stats.Answers
 	t.cut = true
+	t.lineUp(t.scratch, d)
 	t.message(i, d, int(f.lastN), f.lastT, at, t.scratch, nil)
 	t.cut = false
 	t.flows[i].half[d].state = isLost

@@ -88,7 +88,8 @@ type Table struct {
 	now     int64
 	nowN    uint32
 	names   []idName
-	wanted  [256]bool // first letters of the fields that are read, in lower case
+	lines   lines
+	wanted  [2][256]bool // first letters of the fields that are read of each side, in lower case
 	conn    Conn
 	Stats   Stats
 	scratch []byte
@@ -125,11 +126,14 @@ func NewTable(opt Options) *Table {
 	for _, n := range opt.IDHeaders {
 		if n != "" {
 			t.names = append(t.names, idName{n})
-			t.wanted[n[0]|0x20] = true
+			t.wanted[0][n[0]|0x20] = true
 		}
 	}
 	for _, c := range "hctvfx" {
-		t.wanted[c] = true
+		t.wanted[0][c] = true
+	}
+	for _, c := range "ctu" {
+		t.wanted[1][c] = true
 	}
 	t.parts.init()
 	t.held.init()
@@ -196,7 +200,8 @@ func (t *Table) find(k *key) uint32 {
 	return 0
 }
 
-// open makes a flow.
+// open makes a flow. Only here may flows move in memory: pointers to them hold
+// from one segment to the next.
 func (t *Table) open(k *key) uint32 {
 	if t.used >= t.opt.MaxFlows {
 		t.evict(false)

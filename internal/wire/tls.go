@@ -102,8 +102,6 @@ func (t *Table) readTLS(i uint32, d, n int, ts int64, data []byte) {
 		}
 		size := recordHead + recordSize(rec)
 		t.record(i, d, n, ts, x, rec[:need])
-		f = &t.flows[i]
-		h = &f.half[d]
 		t.parts.put(&h.part)
 		h.left = uint64(size - need)
 	}
@@ -261,7 +259,6 @@ func (t *Table) tlsGap(i uint32, d, size int) {
 		h.left = uint64(max(0, recordHead+recordSize(rec)-len(rec)))
 		if x := t.tls[f.num]; x != nil {
 			t.record(i, d, int(f.lastN), f.lastT, x, rec)
-			h = &t.flows[i].half[d]
 		}
 	}
 	if uint64(size) <= h.left {

@@ -3,6 +3,7 @@ package backlogoverflow
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"culprit/internal/cause"
@@ -35,7 +36,7 @@ func onWire(e *failure.Episode) []cause.Signal {
 		return nil
 	}
 	var in []*failure.Failure
-	alive := answers(e.World)
+	alive := cause.Answers(e.World)
 	for _, f := range e.Failures {
 		if near(alive[f.Try.Address], f.Start(), f.Time) {
 			in = append(in, f)
@@ -60,26 +61,11 @@ func onWire(e *failure.Episode) []cause.Signal {
 	return out
 }
 
-// answers are the instants at which addresses answered requests.
-func answers(w *failure.World) map[string][]time.Time {
-	out := map[string][]time.Time{}
-	for _, r := range w.Controls {
-		for _, a := range r.Attempts {
-			if a.Status.Known && a.Address != "" {
-				out[a.Address] = append(out[a.Address], r.Time)
-			}
-		}
-	}
-	for _, c := range w.Conns {
-		if c.Ended == "" && c.Connect.Known {
-			out[c.Server] = append(out[c.Server], c.Time)
-		}
-	}
-	return out
-}
-
+// near: one of the instants, which are in their order, lies about a stretch of
+// time.
 func near(all []time.Time, from, to time.Time) bool {
-	return slices.ContainsFunc(all, func(t time.Time) bool { return !t.Before(from.Add(-beside)) && !t.After(to.Add(beside)) })
+	i := sort.Search(len(all), func(i int) bool { return !all[i].Before(from.Add(-beside)) })
+	return i < len(all) && !all[i].After(to.Add(beside))
 }
 
 // repeated: connections were made only at a repeated SYN.

@@ -76,15 +76,8 @@ func explain(e *failure.Episode) cause.Opinion {
 // after the last.
 func back(e *failure.Episode) bool {
 	first, last := e.Span()
-	before, after := false, false
-	for _, r := range e.World.Controls {
-		for _, a := range r.Attempts {
-			if a.Address == e.Failures[0].Backend.Address && a.Status.Known {
-				before, after = before || r.Time.Before(first), after || r.Time.After(last)
-			}
-		}
-	}
-	return before && after
+	at := cause.Answers(e.World)[e.Failures[0].Backend.Address]
+	return len(at) > 0 && at[0].Before(first) && at[len(at)-1].After(last)
 }
 
 func orServer(a string) string {

@@ -59,6 +59,7 @@ type reader struct {
 	notes    map[int]string // comments, by packet
 	askers   map[asker]*rests
 	late     []*call // failed, and stated when what belongs to them is known
+	wake     int64   // when these are looked at next
 	dials    []*dial // connections that did not come about, likewise
 	opens    []open  // that did, of late
 	conns    map[told]bool
@@ -135,11 +136,16 @@ func (r *reader) follow(src *wire.Reader) error {
 			r.in.At(p.N)
 			r.in.Skip(p.N, "a packet whose headers are cut or wrong")
 		}
-		if len(r.late) > 0 || len(r.dials) > 0 {
+		if p.Time >= r.wake && (len(r.late) > 0 || len(r.dials) > 0) {
 			r.settle(p.Time)
+			r.wake = p.Time + settleEvery
 		}
 	}
 }
+
+// settleEvery is how often what is held back is looked at, in nanoseconds of
+// the capture.
+const settleEvery = int64(50e6)
 
 // kernelSays begins the line in which the recorder notes why the kernel itself
 // sent a reset.
