@@ -139,6 +139,12 @@ func TestTCP(t *testing.T) {
 			c.Server(ok("hello"))
 		}, `1 GET /a 200 answered 5/5
 		stream 0 40000>80 http`},
+		{"a number half the space behind", func(w *wiretest.Wire) {
+			c := shop(w)
+			c.SendAt(client, ack, -1<<31, get("/b"))
+			c.Ask("/a")
+		}, `1 GET /a 200 answered 5/5
+		stream 0 40000>80 http again 1`},
 		{"an injected reset that nobody heeds", func(w *wiretest.Wire) {
 			c := shop(w)
 			c.Client(get("/a"))
