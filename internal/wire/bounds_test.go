@@ -126,6 +126,9 @@ func TestHalfOpen(t *testing.T) {
 		2*readBlock + 1<<20
 	for _, still := range []bool{false, true} {
 		total, told := 1_000_000, 0
+		if still {
+			total /= 4
+		}
 		before := live()
 		r, err := NewReader(&flood{left: total, still: still})
 		if err != nil {
@@ -139,7 +142,7 @@ func TestHalfOpen(t *testing.T) {
 			if err = r.Next(&p); err == nil && Decode(p.Link, p.Data, p.Orig, &s) == TCP {
 				table.Segment(p.N, p.Time, &s)
 			}
-			if p.N%250_000 == 249_999 {
+			if p.N%200_000 == 199_999 {
 				peak = max(peak, live()-before)
 			}
 		}
@@ -165,6 +168,21 @@ type sender struct {
 	table *Table
 	n     int
 	ts    int64
+	next  [conns]uint32 // sequence numbers
+}
+
+// begin sends the SYN of a connection, once.
+func (x *sender) begin(c uint32) {
+	if x.next[c] == 0 {
+		x.send(c, SYN, 0, nil, 0)
+		x.next[c] = 1
+	}
+}
+
+// in sends data in its turn.
+func (x *sender) in(c uint32, data []byte) {
+	x.send(c, ACK, x.next[c], data, len(data))
+	x.next[c] += uint32(len(data))
 }
 
 func (x *sender) send(conn uint32, flags uint8, seq uint32, data []byte, size int) {
@@ -181,11 +199,11 @@ func (x *sender) sendFrom(server bool, conn uint32, flags uint8, seq uint32, dat
 	x.table.Segment(x.n, x.ts, &s)
 }
 
-// TestFloods: what is kept of many connections has its bound over all of them,
-// though time stands still and nothing is ever due.
-func TestFloods(t *testing.T) {
-	const conns = 4096
-	const many = 200_000
+// conns are the connections of a flood.
+const conns = 2048
+
+// floods send the i-th of many segments, of connection c.
+func floods(many uint32) map[string]func(x *sender, i, c uint32) {
 	long := []byte(strings.Repeat("x", 1000))
 	ask := []byte(strings.Repeat(get("/a"), 8))
 	post := []byte("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1000000000000000\r\n")
@@ -200,21 +218,8 @@ func TestFloods(t *testing.T) {
 		var c wiretest.Coder
 		return []byte(wiretest.Frame(wiretest.FrameHeaders, wiretest.EndHeaders, 2*n+1, c.Block(":method", "GET", ":path", "/")))
 	}
-	next := make([]uint32, conns)
-	begin := func(x *sender, c uint32) bool {
-		if next[c] == 0 {
-			x.send(c, SYN, 0, nil, 0)
-			next[c] = 1
-			return true
-		}
-		return false
-	}
-	// in sends data in its turn.
-	in := func(x *sender, c uint32, data []byte) {
-		x.send(c, ACK, next[c], data, len(data))
-		next[c] += uint32(len(data))
-	}
-	for name, do := range map[string]func(x *sender, i, c uint32){
+	in := (*sender).in
+	return map[string]func(x *sender, i, c uint32){
 		"out of order, a byte each":  func(x *sender, i, c uint32) { x.send(c, ACK, 2+2*(i/conns), long[:1], 1) },
 		"out of order, large":        func(x *sender, i, c uint32) { x.send(c, ACK, 2+1001*(i/conns), long, len(long)) },
 		"out of order, not captured": func(x *sender, i, c uint32) { x.send(c, ACK, 2+1001*(i/conns), nil, len(long)) },
@@ -222,7 +227,10 @@ func TestFloods(t *testing.T) {
 		"backwards, on one":          func(x *sender, i, c uint32) { x.send(0, ACK, 4*many-2*i, long[:1], 1) },
 		"overlapping, on one":        func(x *sender, i, c uint32) { x.send(0, ACK, 2+i*7919%100_000, long, len(long)) },
 		"large, then small": func(x *sender, i, c uint32) {
-			n := max(1, 1000*int(1-i/(many/2)))
+			n := 1000
+			if i > many/2 {
+				n = 1
+			}
 			x.send(c, ACK, 2+1001*(i/conns), long[:n], n)
 		},
 		"endless heads":               func(x *sender, i, c uint32) { in(x, c, part) },
@@ -236,24 +244,24 @@ func TestFloods(t *testing.T) {
 			}
 		},
 		"hellos that do not end": func(x *sender, i, c uint32) {
-			k := min(int(next[c]-1), len(hello)-2)
+			k := min(int(x.next[c]-1), len(hello)-2)
 			in(x, c, hello[k:k+1+k%400%(len(hello)-k)])
 		},
 		"HTTP/2 heads that do not end": func(x *sender, i, c uint32) {
 			d := h2more
-			if next[c] == 1 {
+			if x.next[c] == 1 {
 				d = h2ask
 			}
 			in(x, c, d)
 		},
 		"HTTP/2 streams": func(x *sender, i, c uint32) {
-			if next[c] == 1 {
+			if x.next[c] == 1 {
 				in(x, c, []byte(wiretest.Preface))
 			}
 			in(x, c, h2streams(i/conns))
 		},
 		"resets taken back": func(x *sender, i, c uint32) {
-			x.send(c, RST|ACK, next[c], nil, 0)
+			x.send(c, RST|ACK, x.next[c], nil, 0)
 			in(x, c, long[:1])
 		},
 		"one address again and again": func(x *sender, i, c uint32) {
@@ -269,9 +277,15 @@ func TestFloods(t *testing.T) {
 			s := []byte(ok(""))
 			x.sendFrom(true, c, ACK, uint32(len(s))*(i/conns), s, len(s))
 		},
-	} {
+	}
+}
+
+// TestFloods: what is kept of many connections has its bound over all of them,
+// though time stands still and nothing is ever due.
+func TestFloods(t *testing.T) {
+	const many = 60_000
+	for name, do := range floods(many) {
 		t.Run(name, func(t *testing.T) {
-			clear(next)
 			open, told := 0, 0
 			x := &sender{ts: wiretest.Epoch.UnixNano(), table: NewTable(Options{MaxFlows: conns, IDHeaders: []string{"x-request-id"}, OnSlow: func(Flow, *Exchange) {}, Slow: 1e9,
 				OnRequest: func(Flow, *Exchange) { open++ }, OnExchange: func(Flow, *Exchange) { told++ }})}
@@ -279,7 +293,7 @@ func TestFloods(t *testing.T) {
 			over := map[string]int{}
 			for i := range uint32(many) {
 				c := i % conns
-				begin(x, c)
+				x.begin(c)
 				do(x, i, c)
 				if i%1024 != 0 {
 					continue
@@ -314,5 +328,25 @@ func TestFloods(t *testing.T) {
 			}
 			empty(t, x.table)
 		})
+	}
+}
+
+// BenchmarkFloods tells whether what a segment costs grows with their number.
+func BenchmarkFloods(b *testing.B) {
+	for name := range floods(1) {
+		for _, many := range []uint32{10_000, 40_000, 160_000, 640_000} {
+			b.Run(fmt.Sprintf("%s/%d", name, many), func(b *testing.B) {
+				do := floods(many)[name]
+				for b.Loop() {
+					x := &sender{ts: wiretest.Epoch.UnixNano(), table: NewTable(Options{MaxFlows: conns})}
+					for i := range many {
+						x.begin(i % conns)
+						do(x, i, i%conns)
+					}
+					x.table.Close()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(many), "ns/segment")
+			})
+		}
 	}
 }

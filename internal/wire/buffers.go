@@ -183,7 +183,7 @@ func (t *Table) unhold(i uint32, d int) {
 		if off > 0 {
 			return
 		}
-		if cut := int(-off); cut < a.size {
+		if cut := -int(off); cut < a.size {
 			t.pass(i, d, a.n, a.t, a.data[min(cut, len(a.data)):], a.size-cut)
 		}
 		if h = &t.flows[i].half[d]; h.held != 0 {

@@ -396,11 +396,11 @@ func (t *Table) data(i uint32, d, n int, ts int64, s *Segment) {
 			t.unhold(i, d)
 		}
 	case off < 0:
-		if int(-off) >= s.Len {
+		if -int(off) >= s.Len {
 			t.again(f, d, n, ts, s)
 			return
 		}
-		cut := int(-off)
+		cut := -int(off)
 		t.pass(i, d, n, ts, s.Payload[min(cut, len(s.Payload)):], s.Len-cut)
 		if h.held != 0 {
 			t.unhold(i, d)
@@ -453,7 +453,6 @@ func (t *Table) pass(i uint32, d, n int, ts int64, data []byte, size int) {
 		t.snapped = true
 		t.gap(i, d, missing)
 		t.snapped = false
-		h = &f.half[d]
 	}
 	h.next += uint32(size)
 	h.bytes += uint64(size)

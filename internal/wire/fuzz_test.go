@@ -171,7 +171,7 @@ func FuzzTable(f *testing.F) {
 				s.Len += int(h[4]) * 4 // not all captured
 			}
 			if h[2]&3 == 1 {
-				s.Seq = seq[k] + uint32(int8(h[5]))*10
+				s.Seq = seq[k] + uint32(int32(int8(h[5]))*10)<<(h[4]&24)
 			} else {
 				s.Seq = seq[k]
 				seq[k] += uint32(s.Len)

@@ -279,9 +279,8 @@ func (r *reader) busy(d *dial) bool {
 // capture: those that failed are told with their connections, and so no
 // request failed for this one.
 func (r *reader) fronted(d *dial) bool {
-	from := r.kinOf(d.client.Addr())
-	for e, s := range r.servers {
-		if s.gateway && machine(e.Addr()) == from && e != d.server {
+	for _, s := range r.on[r.kinOf(d.client.Addr())] {
+		if s.gateway && s.end != d.server {
 			return true
 		}
 	}

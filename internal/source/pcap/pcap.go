@@ -51,8 +51,10 @@ type reader struct {
 	inFlight int
 	spare    []*call
 	servers  map[wire.Endpoint]*server
-	named    map[string]*server // the same
-	edges    map[edge]bool      // who asked whom
+	order    []*server                // the same, in the order of their appearance
+	on       map[netip.Addr][]*server // and by machine
+	named    map[string]*server       // the same
+	edges    map[edge]bool            // who asked whom
 	kin      map[netip.Addr]*kin
 	notes    map[int]string // comments, by packet
 	askers   map[asker]*rests
@@ -83,7 +85,7 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 		return err
 	}
 	r := &reader{
-		env: env, in: in, out: out, servers: map[wire.Endpoint]*server{}, named: map[string]*server{},
+		env: env, in: in, out: out, servers: map[wire.Endpoint]*server{}, named: map[string]*server{}, on: map[netip.Addr][]*server{},
 		askers: map[asker]*rests{}, edges: map[edge]bool{}, notes: map[int]string{}, kin: map[netip.Addr]*kin{}, conns: map[told]bool{},
 	}
 	r.fold, _ = out.(source.Folder)

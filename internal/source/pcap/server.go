@@ -15,9 +15,9 @@ import (
 // server is what was seen of one address that answers.
 type server struct {
 	name    string // its address
-	seen    int    // its number, in the order of their appearance
-	gateway bool   // it answers by asking others
-	inner   bool   // a gateway asks it
+	end     wire.Endpoint
+	gateway bool // it answers by asking others
+	inner   bool // a gateway asks it
 	// tech is who wrote its answers, relayer who passed them on.
 	tech, relayer   string
 	version         string
@@ -81,8 +81,11 @@ func (r *reader) server(e wire.Endpoint) *server {
 				return s
 			}
 		}
-		s = &server{name: e.String(), seen: len(r.servers)}
+		s = &server{name: e.String(), end: e}
 		r.servers[e], r.named[s.name] = s, s
+		r.order = append(r.order, s)
+		m := machine(e.Addr())
+		r.on[m] = append(r.on[m], s)
 	}
 	return s
 }
@@ -214,20 +217,9 @@ func (s *server) together(at int64) int {
 	return max(n, 0)
 }
 
-// order lists servers as they appeared.
-func (r *reader) order() []wire.Endpoint {
-	out := make([]wire.Endpoint, 0, len(r.servers))
-	for e := range r.servers {
-		out = append(out, e)
-	}
-	slices.SortFunc(out, func(a, b wire.Endpoint) int { return cmp.Compare(r.servers[a].seen, r.servers[b].seen) })
-	return out
-}
-
 // measured states what was measured of servers and of those who ask them.
 func (r *reader) measured() {
-	for _, e := range r.order() {
-		s := r.servers[e]
+	for _, s := range r.order {
 		if s.name == "" || s.requests == 0 && len(s.rests) == 0 && len(s.connect) < leastConnects {
 			continue
 		}

@@ -347,9 +347,9 @@ func (r *reader) whoAsked(c *call) fact.Party {
 	if c.proxied {
 		p.Role = fact.RoleGateway
 	}
-	if !c.client.Addr().IsLoopback() {
-		for _, e := range r.order() {
-			if s := r.servers[e]; e.IP == c.client.IP && s.tech != "" {
+	if a := c.client.Addr(); !a.IsLoopback() {
+		for _, s := range r.on[a] {
+			if s.tech != "" {
 				p.Role, p.Tech = fact.RoleGateway, s.tech
 			}
 		}
