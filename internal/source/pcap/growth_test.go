@@ -87,7 +87,7 @@ var crowds = map[string]func(w *wiretest.Wire, n int){
 
 // TestCrowds: what is remembered of many has its bounds.
 func TestCrowds(t *testing.T) {
-	const n = 10_000
+	const n = 3000
 	for name, play := range crowds {
 		t.Run(name, func(t *testing.T) {
 			w := wiretest.New()
@@ -106,7 +106,7 @@ func TestCrowds(t *testing.T) {
 			facts = nil
 			runtime.GC()
 			runtime.ReadMemStats(&after)
-			if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 32<<20 {
+			if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 16<<20 {
 				t.Errorf("%d bytes are held at the end", grown)
 			}
 		})

@@ -422,7 +422,7 @@ func TestCut(t *testing.T) {
 			t.Errorf("%s: error %v, want one that names packet 18", name, rep.Err)
 		}
 	}
-	z := packed(capture(healthy(20_000)))
+	z := packed(capture(healthy(6000)))
 	facts, rep := feed(t, "a.pcap.gz", z[:len(z)/3], source.Options{All: true})
 	if got := requests(facts); !strings.Contains(got, " 200") || rep.Err == nil || !strings.Contains(rep.Err.Error(), "packet ") {
 		t.Errorf("the packed file cut: error %v, got\n%s", rep.Err, got)
