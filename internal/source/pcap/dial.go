@@ -140,6 +140,9 @@ func (d *dial) says(c *wire.Conn) string {
 	case fact.Refused:
 		return "SYN, answered by RST"
 	case fact.ConnectTimedOut:
+		if c.SYNs == 1 {
+			return "SYN, no answer"
+		}
 		return fmt.Sprintf("SYN %d times in %s, no answer", c.SYNs, short(time.Duration(c.LastSYN-c.Opened)))
 	case fact.Unreachable:
 		return "SYN, answered by ICMP " + icmpWords(c.ICMP) + " from " + c.ICMP.By.String()
