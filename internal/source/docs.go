@@ -90,9 +90,7 @@ func (f *feeder) readStream(o *opened, out *sink) {
 	}}
 	err := o.stream.ReadStream(f.env, in, out)
 	rep.Backwards = 0 // facts of a stream are stated when they are known, not in the order of their times
-	if err != nil {
-		rep.Err = fmt.Errorf("read to its end: %w", err)
-	}
+	rep.Err = err
 	if rep.Lines > 0 || err == nil {
 		out.tally[o.stream] += max(rep.Lines, 1)
 	}

@@ -12,6 +12,7 @@ type half struct {
 	closeN uint32
 	// closeAck is what its FIN or RST acknowledges.
 	closeAck uint32
+	closeSeq uint32 // where it stands among what this side sent
 	acked    uint32 // what it acknowledged last
 	part     int32  // number of the buffer with the beginning of a head; 0 is none
 	held     int32  // number of the first segment ahead of next; 0 is none
@@ -299,6 +300,9 @@ func (t *Table) reset(i uint32, d, n int, ts int64, s *Segment) {
 func (t *Table) closes(f *flow, d, n int, ts int64, s *Segment, rst bool) {
 	h := &f.half[d]
 	if h.closeT == 0 {
+		if h.closeSeq = s.Seq + uint32(s.Len); rst && s.Seq == 0 {
+			h.closeSeq = h.next
+		}
 		h.closeT, h.closeN, h.closeAck = ts, uint32(n), s.Ack
 		if s.Flags&ACK == 0 {
 			h.closeAck = f.half[1-d].next // a bare RST acknowledges nothing: it answers what it was sent
@@ -490,6 +494,10 @@ func (t *Table) finish(i uint32) {
 	t.later(&t.over, due{t.now + linger, i, f.num})
 }
 
+// hole: bytes before its FIN or RST were not captured. A reset may count the
+// FIN before it.
+func (h *half) hole() bool { return h.closeT != 0 && int32(h.closeSeq-h.next) > 1 }
+
 // fate is how an exchange ended that did not end well.
 func (t *Table) fate(f *flow, e *Exchange) Ending {
 	if e.ended {
@@ -499,7 +507,7 @@ func (t *Table) fate(f *flow, e *Exchange) Ending {
 		return ServerCut
 	}
 	c, s := &f.half[0], &f.half[1]
-	if s.bits&halfTTL == 0 || t.missed(f) || s.state == isLost && (e.Opaque || e.First != 0) {
+	if s.bits&halfTTL == 0 || t.missed(f) || s.hole() && f.missing[1] == 0 || s.state == isLost && (e.Opaque || e.First != 0) {
 		return Open // of what the server sent, not all was captured
 	}
 	if s.closeT != 0 {

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"hash/maphash"
+	"time"
 )
 
 // state is what a side's reader expects next.
@@ -326,7 +327,17 @@ func (t *Table) request(i uint32, n int, ts int64, at part, head []byte) {
 		h.state = atStart
 	}
 	t.asked(i, e)
+	if was, ok := t.stray[f.num]; ok {
+		delete(t.stray, f.num)
+		if e.ReqWhole && at.t-was < astray {
+			t.emit(f, e, Open) // its answer stands before it
+		}
+	}
 }
+
+// astray is how far apart the packets of two processors' queues may stand in
+// the wrong order, in nanoseconds.
+const astray = int64(10 * time.Millisecond)
 
 // unsentBody: a request comes where a body was due that nobody sent, because
 // the answer came first: "Expect: 100-continue" asks for that.
@@ -383,6 +394,9 @@ func (t *Table) answer(i uint32, n int, ts int64, at part, head, rest []byte) {
 	if e == nil {
 		e = t.newEx(f, i)
 		e.Unpaired, e.ReqWhole = true, true
+		if int32(h.acked-f.half[0].next) > 0 { // it acknowledges what has yet to come
+			t.stray[f.num] = at.t
+		}
 		e.Start, e.StartN = at.t, at.n
 	}
 	e.Status, e.Proto = status, proto

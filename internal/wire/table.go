@@ -84,6 +84,7 @@ type Table struct {
 	h2Bytes int   // what their buffers take
 	tls     map[uint32]*tlsConn
 	icmps   map[uint32]icmpNote
+	stray   map[uint32]int64 // when an answer without a request came
 
 	now     int64
 	nowN    uint32
@@ -118,7 +119,7 @@ func NewTable(opt Options) *Table {
 	if opt.MaxFlows <= 0 {
 		opt.MaxFlows = defaultFlows
 	}
-	t := &Table{opt: opt, flows: make([]flow, 1, 1024), ex: make([]*Exchange, 1), h2: map[uint32]*h2conn{}, tls: map[uint32]*tlsConn{}, icmps: map[uint32]icmpNote{}}
+	t := &Table{opt: opt, flows: make([]flow, 1, 1024), ex: make([]*Exchange, 1), h2: map[uint32]*h2conn{}, tls: map[uint32]*tlsConn{}, icmps: map[uint32]icmpNote{}, stray: map[uint32]int64{}}
 	for i := range t.salt {
 		t.salt[i] = rand.Uint64()
 	}
@@ -263,6 +264,9 @@ func (t *Table) release(f *flow) {
 	}
 	if f.has(hasICMP) {
 		delete(t.icmps, f.num)
+	}
+	if len(t.stray) > 0 {
+		delete(t.stray, f.num)
 	}
 }
 

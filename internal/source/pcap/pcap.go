@@ -65,6 +65,8 @@ type reader struct {
 	conns    map[told]bool
 	quieted  int // of these, for no request
 	counts   counts
+	// Packets with payload, and those of which some was captured.
+	carry, carried int
 }
 
 // counts are what a capture holds.
@@ -104,6 +106,8 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	}
 	var bad *wire.CorruptError
 	switch {
+	case errors.Is(err, io.EOF) && r.carry > 0 && r.carried*100 < r.carry:
+		return errHeaders
 	case errors.Is(err, io.EOF):
 		return nil
 	case errors.As(err, &bad):
@@ -111,6 +115,12 @@ func read(env *source.Env, in *source.Stream, out source.Sink) error {
 	}
 	return fmt.Errorf("packet %d: %w", r.n+1, err)
 }
+
+// errHeaders says that a capture shows connections and nothing of requests.
+var errHeaders = errors.New("its packets are cut before what they carry, so requests cannot be read: record with tcpdump -s 256 or more")
+
+// legible is how much of a packet's payload tells what it is, in bytes.
+const legible = 16
 
 // follow follows every packet.
 func (r *reader) follow(src *wire.Reader) error {
@@ -127,7 +137,12 @@ func (r *reader) follow(src *wire.Reader) error {
 		}
 		switch wire.Decode(p.Link, p.Data, p.Orig, &s) {
 		case wire.TCP:
-			r.now = p.Time
+			if r.now = p.Time; s.Len > 0 {
+				r.carry++
+				if len(s.Payload) >= min(s.Len, legible) {
+					r.carried++
+				}
+			}
 			r.table.Segment(p.N, p.Time, &s)
 		case wire.Unreachable:
 			r.now = p.Time
