@@ -12,7 +12,7 @@ import (
 type call struct {
 	tag            uint64 // its place among those in flight, and 1
 	key            uint64 // of method and target; 0 if they cannot be read
-	alike          *call  // the one in flight before it in the same bucket
+	alike, before  *call  // those in flight around it in the same bucket: begun before, and after
 	at             *server
 	hash           uint64 // of the whole head
 	flow           wire.Flow
@@ -46,6 +46,11 @@ const (
 	maxCalls = 64 << 10
 	// maxAlike bounds those for one target that are compared.
 	maxAlike = 64
+	// maxPassed bounds those that are looked at in vain, the latest first: more
+	// are in flight for one target nowhere.
+	maxPassed = 4096
+	// maxEdges bounds the pairs of gateway and server that are remembered.
+	maxEdges = 64 << 10
 	// maxInner bounds the tries of one request.
 	maxInner = 16
 	// maxLate bounds the failed requests that are held back.
@@ -91,7 +96,9 @@ func (r *reader) onRequest(f wire.Flow, e *wire.Exchange) {
 	c.key = keyOf(e)
 	r.relate(c)
 	head := &r.asked[c.key%buckets]
-	c.alike, *head = *head, c
+	if c.alike, *head = *head, c; c.alike != nil {
+		c.alike.before = c
+	}
 }
 
 // relate finds the request that c belongs to: the same sent before in vain, or
@@ -99,8 +106,9 @@ func (r *reader) onRequest(f wire.Flow, e *wire.Exchange) {
 func (r *reader) relate(c *call) {
 	var outer, other *call
 	several := false
-	n := 0
-	for x := r.asked[c.key%buckets]; x != nil && n < maxAlike; x = x.alike {
+	n, passed := 0, 0
+	for x := r.asked[c.key%buckets]; x != nil && n < maxAlike && passed < maxPassed; x = x.alike {
+		passed++
 		if x.key != c.key || x.stream == c.stream || !sameIDs(x.ids, c.ids) {
 			continue
 		}
@@ -136,7 +144,9 @@ func (r *reader) relate(c *call) {
 	}
 	if outer != nil && len(outer.inner) < maxInner {
 		c.outer = outer
-		r.edges[edge{outer.server, c.server}] = true
+		if len(r.edges) < maxEdges {
+			r.edges[edge{outer.server, c.server}] = true
+		}
 		outer.inner = append(outer.inner, c)
 		outer.at.gateway, c.at.inner = true, true
 	}
@@ -191,12 +201,15 @@ func (r *reader) leave(c *call) {
 	if c.key == 0 {
 		return
 	}
-	for p := &r.asked[c.key%buckets]; *p != nil; p = &(*p).alike {
-		if *p == c {
-			*p = c.alike
-			return
-		}
+	if c.before != nil {
+		c.before.alike = c.alike
+	} else if r.asked[c.key%buckets] == c {
+		r.asked[c.key%buckets] = c.alike
 	}
+	if c.alike != nil {
+		c.alike.before = c.before
+	}
+	c.alike, c.before = nil, nil
 }
 
 // recycle gives the memory of a call back to which nobody refers any more, and
