@@ -240,7 +240,7 @@ func (r *reader) onExchange(f wire.Flow, e *wire.Exchange) {
 	c.over, c.end = true, r.now
 	r.try(c, f, e)
 	c.at.asked(e)
-	if e.Opaque && c.tried.Ended == fact.ClientGone && !r.timedOut(c) {
+	if e.Opaque && (c.tried.Ended == fact.ClientGone && !r.timedOut(c) || c.tried.Ended != "" && elsewhere(f.Conn())) {
 		c.tried.Ended = "" // nobody can tell that an answer was due
 		if c.outer == nil && !c.again {
 			r.recycle(c)

@@ -172,7 +172,7 @@ func (d *dial) says(c *wire.Conn) string {
 func (r *reader) claim(c *call) *dial {
 	from := machine(c.server.Addr())
 	for _, d := range slices.Backward(r.dials) {
-		if !d.taken && r.kinOf(d.client.Addr()) == from && d.server != c.server && d.from >= c.start && d.from <= c.end {
+		if !d.taken && service(d.server) == "" && r.kinOf(d.client.Addr()) == from && d.server != c.server && d.from >= c.start && d.from <= c.end {
 			d.taken = true
 			return d
 		}
@@ -197,6 +197,10 @@ func (r *reader) dialled(now int64) {
 }
 
 func (r *reader) stateDial(d *dial) {
+	if name := service(d.server); name != "" && !d.taken {
+		r.dependency(d, name)
+		return
+	}
 	if d.taken {
 		return
 	}
