@@ -57,7 +57,7 @@ func fix(e *failure.Episode) cause.Fix {
 		}
 		f.Steps = append(f.Steps, "or the other way round"+where+": "+cause.Spell(front.Spelling, back.Dur.D-2*time.Second))
 	}
-	if back == nil {
+	if back == nil || back.Spelling == "" {
 		f.Steps = append(f.Steps,
 			"Node: server.keepAliveTimeout = "+fmt.Sprint(want.Milliseconds())+"; server.headersTimeout = "+fmt.Sprint((want+time.Second).Milliseconds())+";",
 			fmt.Sprintf("gunicorn (not the sync worker): --keep-alive %d; uvicorn: --timeout-keep-alive %d; Apache: KeepAliveTimeout %d", int(want.Seconds()), int(want.Seconds()), int(want.Seconds())))
