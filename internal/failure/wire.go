@@ -48,6 +48,7 @@ func (w *World) byWire(fulls []*fact.Request, at []int, names []string, parent [
 			wires = append(wires, i)
 		}
 	}
+	w.wireSkews(fulls, wires)
 	// A group has at most one record of each view of a capture.
 	views := map[int]map[string]bool{}
 	view := func(i int) string { return fulls[i].Origin.Path + " " + viewOf(fulls[i]) + legOf(fulls[i]) }
@@ -270,6 +271,11 @@ func (w *World) connections() {
 		slices.SortStableFunc(f.Conns, func(a, b *fact.Conn) int {
 			return cmp.Compare(b2i(isLast(f, a)), b2i(isLast(f, b)))
 		})
+		for i, c := range f.Conns {
+			if d := w.captureSkew(f.Conns[0].Origin.Path, c.Origin.Path); d != 0 {
+				f.Conns[i] = shifted(c, d)
+			}
+		}
 	}
 }
 

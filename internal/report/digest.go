@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -328,6 +329,12 @@ func (f *finding) tellsClock() bool {
 
 // vantage makes words of "nginx//web-1".
 func vantage(s string) string {
+	if file, ok := strings.CutPrefix(s, "capture/"); ok {
+		if i := strings.LastIndexByte(file, '/'); i >= 0 {
+			file = file[:i] // whose view it shows is no matter of its clock
+		}
+		return clean(path.Base(file))
+	}
 	parts := strings.Split(s, "/")
 	out := cause.TechTitle(parts[0])
 	for _, p := range parts[1:] {
