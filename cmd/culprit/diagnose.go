@@ -42,7 +42,7 @@ func diagnoseCommand(io stdio) *cobra.Command {
 	var d diagnosis
 	cmd := &cobra.Command{
 		Use:   "diagnose [flags] PATH...",
-		Short: "say who caused the failed requests in logs, and show the proof",
+		Short: "say who caused the failed requests in logs and captures, and show the proof",
 		Long: `diagnose reads whatever is at hand and says of every failed request who caused
 it.
 
@@ -54,6 +54,7 @@ the configurations, kubectl output, all of the same minutes.
 Exit status: 0 done; 1 failures were found and --exit-code was given;
 2 wrong usage; 3 nothing could be read.`,
 		Example: `  culprit diagnose /var/log/nginx /etc/nginx app.log
+  culprit diagnose front.pcap backend.pcap access.log
   culprit diagnose --since 2h --output markdown incident/ > ticket.md
   journalctl -u shop -o short-iso | culprit diagnose - access.log error.log`,
 		Args: wantPaths,

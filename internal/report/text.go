@@ -438,6 +438,9 @@ func (t *text) unread(list []Input) {
 			break
 		}
 		name := t.d.short(in.Path)
+		if name == "-" {
+			name = "standard input"
+		}
 		for _, s := range in.troubles() {
 			t.wrap(noPaint, 2, "", name+": "+s.says)
 			if s.at.Line > 0 && s.at.Text != "" {
