@@ -16,6 +16,9 @@ import (
 // troubled: the record itself tells of trouble on its leg, not of an answer.
 func troubled(r *fact.Request) bool { return r.Ended != "" && r.Ended != fact.AppAnswered }
 
+// innerLeg: a captured record is of trouble on the leg behind a gateway.
+func innerLeg(r *fact.Request) bool { return r.Client == "" && troubled(r) }
+
 // wireDepth orders a captured record among those of parties: the leg on which
 // the trouble was lies inwards, one that carried an answer outwards.
 func wireDepth(r *fact.Request) int {
@@ -70,7 +73,7 @@ func (w *World) byWire(fulls []*fact.Request, at []int, names []string, parent [
 	for _, behind := range [...]bool{false, true} {
 		for _, i := range wires {
 			r := fulls[i]
-			if (r.Client == "" && troubled(r)) != behind {
+			if innerLeg(r) != behind {
 				continue
 			}
 			best := map[string]match{} // by log
@@ -80,7 +83,7 @@ func (w *World) byWire(fulls []*fact.Request, at []int, names []string, parent [
 				if x.Time.After(r.Time.Add(longest + time.Minute)) {
 					break
 				}
-				if x.Wire && (x.Origin.Path == r.Origin.Path || x.Client == "" && troubled(x)) || find(i) == find(k) || views[find(k)][view(i)] && x.N() == 1 {
+				if x.Wire && (x.Origin.Path == r.Origin.Path || innerLeg(x)) || find(i) == find(k) || views[find(k)][view(i)] && x.N() == 1 {
 					continue
 				}
 				log := x.Origin.Path + " " + x.Party.Tech
@@ -112,7 +115,7 @@ type match struct {
 
 // legOf tells the leg behind a gateway from the one in front of it.
 func legOf(r *fact.Request) string {
-	if r.Client == "" && troubled(r) {
+	if innerLeg(r) {
 		return " behind"
 	}
 	return ""
@@ -127,7 +130,7 @@ func fits(r, x *fact.Request, ahead time.Duration) (off time.Duration, ok bool) 
 	path := r.Path != "" && x.Path != "" && pathOf(r.Path) == pathOf(x.Path)
 	slack := wireSlack + x.Res.Or(0)
 	end := x.Time.Add(ahead).Sub(r.Time)
-	if r.Client != "" || !troubled(r) {
+	if !innerLeg(r) {
 		// The same leg: it ends for both at once.
 		if !path || end.Abs() > slack || !sameHost(r.Client, x.Client) || r.Status.Known && x.Status.Known && r.Status != x.Status {
 			return 0, false

@@ -1,6 +1,7 @@
 package failure
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ func (w *World) wireSkews(fulls []*fact.Request, wires []int) {
 			continue
 		}
 		side := front
-		if r.Client == "" && troubled(r) {
+		if innerLeg(r) {
 			side = behind
 		}
 		name := vantage(r)
@@ -48,8 +49,8 @@ func (w *World) wireSkews(fulls []*fact.Request, wires []int) {
 		side[name][t] = append(side[name][t], r)
 		count[name]++
 	}
-	for _, a := range sortedNames(front) {
-		for _, b := range sortedNames(behind) {
+	for _, a := range slices.Sorted(maps.Keys(front)) {
+		for _, b := range slices.Sorted(maps.Keys(behind)) {
 			var off []time.Duration
 			for t, rs := range behind[b] {
 				for _, r := range rs[:min(len(rs), skewPairs)] {
@@ -72,15 +73,6 @@ func (w *World) wireSkews(fulls []*fact.Request, wires []int) {
 }
 
 func started(r *fact.Request) time.Time { return r.Time.Add(-r.Duration.Or(0)) }
-
-func sortedNames[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
-}
 
 // gathered finds where most of the values lie close together: the middle one
 // there, and how many there are.

@@ -248,7 +248,7 @@ func (r *reader) onExchange(f wire.Flow, e *wire.Exchange) {
 		return
 	}
 	failed := c.tried.Ended != "" || e.Status >= 500
-	if failed && (c.tried.Ended != fact.AppAnswered || e.Status >= 500) {
+	if failed {
 		c.conn = r.connOf(f.Conn(), askedBy(e), &c.tried)
 		c.tried.ConnID = c.conn.ID
 		r.behind(c, askedBy(e).text)

@@ -197,11 +197,11 @@ func (r *reader) dialled(now int64) {
 }
 
 func (r *reader) stateDial(d *dial) {
-	if name := service(d.server); name != "" && !d.taken {
-		r.dependency(d, name)
+	if d.taken {
 		return
 	}
-	if d.taken {
+	if name := service(d.server); name != "" {
+		r.dependency(d, name)
 		return
 	}
 	if r.replaced(d) || r.fronted(d) {

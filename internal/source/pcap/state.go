@@ -264,7 +264,7 @@ func (r *reader) complete(c *call, q *fact.Request) {
 	sv := c.at
 	gone := c.tried.Ended == fact.ClientGone
 	var dial *dial
-	if len(c.inner) == 0 && q.Status.Or(0) >= 500 || len(c.inner) > 0 && !troubled(c) && q.Status.Or(0) >= 500 {
+	if q.Status.Or(0) >= 500 && !troubled(c) {
 		dial = r.claim(c)
 	}
 	if len(c.inner) > 0 || dial != nil || sv.fronts() {
@@ -307,11 +307,7 @@ func (r *reader) complete(c *call, q *fact.Request) {
 			last.Ended, q.Writer = fact.AppAnswered, fact.WriterBackend
 		}
 	}
-	q.Ended = last.Ended
-	q.Errno = last.Errno
-	if len(q.Attempts) > 1 && last.Ended == "" {
-		q.Ended = ""
-	}
+	q.Ended, q.Errno = last.Ended, last.Errno
 }
 
 // ending settles how a gateway's request ended.
